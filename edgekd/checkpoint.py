@@ -1,0 +1,142 @@
+"""Checkpoints: a torch module from a pair's model.py or a module path, and weights into it without unpickling anything."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pickle
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from edgekd.core.artifact import atomic_path
+from edgekd.core.errors import InputError
+
+_NAMED = 4  # keys listed in a message before it says how many more there are
+
+
+def network(pair_folder: Path, role: str) -> nn.Module:
+    """Build a pair's ``teacher`` or ``student`` from its model.py, in eval mode with fresh weights.
+
+    Raises:
+        InputError: There is no model.py, or no such function in it.
+    """
+    path = pair_folder / "model.py"
+    if not path.is_file():
+        raise InputError(f"{path} is missing; a pair's folder holds model.py with teacher() and student()")
+    spec = importlib.util.spec_from_file_location(f"edgekd_model_{pair_folder.name}", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} cannot be imported as a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and torch's exporters look their module up
+    spec.loader.exec_module(module)
+    make = getattr(module, role, None)
+    if not callable(make):
+        raise InputError(f"{path} has no function {role}(); it must return the {role}'s torch module")
+    return _module(make(), f"{path}:{role}")
+
+
+def network_at(module_path: str) -> nn.Module:
+    """Build a network from ``package.module:callable``, a class or function that takes no argument.
+
+    Raises:
+        InputError: The path is malformed, or cannot be imported, or does not give a torch module.
+    """
+    module_name, colon, attribute = module_path.partition(":")
+    if not colon or not module_name or not attribute:
+        raise InputError(f"--module {module_path!r} is not package.module:callable")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # a console script does not see the user's folder otherwise
+    try:
+        make = getattr(importlib.import_module(module_name), attribute)
+    except ModuleNotFoundError as err:
+        raise InputError(f"--module {module_path!r}: no module named {err.name!r} can be imported from here") from err
+    except AttributeError as err:
+        raise InputError(f"--module {module_path!r}: {module_name} has no {attribute!r}") from err
+    try:
+        return _module(make(), module_path)
+    except TypeError as err:
+        raise InputError(f"--module {module_path!r} must be callable with no argument ({err})") from err
+
+
+def load_weights(module: nn.Module, path: Path) -> nn.Module:
+    """Load a checkpoint into ``module``, every key, and return it in eval mode as float32.
+
+    Args:
+        module: The network.
+        path: A safetensors file, or a ``.pt``/``.pth`` state dict, which is read with ``weights_only=True``.
+
+    Raises:
+        InputError: The file is not such a checkpoint, needs unpickling, or is for another architecture.
+    """
+    state = read_state(path)
+    expected = module.state_dict()
+    missing, unexpected = expected.keys() - state.keys(), state.keys() - expected.keys()
+    if missing or unexpected:
+        raise InputError(
+            f"{path} is for another architecture than {type(module).__name__}: "
+            f"missing {_name(missing)}; unexpected {_name(unexpected)}"
+        )
+    for key, tensor in expected.items():
+        if tensor.shape != state[key].shape:
+            raise InputError(
+                f"{path} is for another architecture: {key} is {tuple(state[key].shape)}, "
+                f"{tuple(tensor.shape)} was expected by {type(module).__name__}"
+            )
+    module.load_state_dict({key: tensor.to(expected[key].dtype) for key, tensor in state.items()})
+    return module.eval()
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict. Raises InputError as ``load_weights``."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; a .safetensors or .pt checkpoint was expected")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except SafetensorError as err:
+        raise InputError(f"{path} is not a whole safetensors file ({err})") from err
+    except pickle.UnpicklingError as err:
+        raise InputError(
+            f"{path} holds more than tensors, and edgekd never unpickles code; save its state_dict() as safetensors"
+        ) from err
+    except (OSError, RuntimeError, EOFError, KeyError, ValueError) as err:
+        raise InputError(f"{path} is not a whole torch checkpoint ({str(err).splitlines()[0][:120]})") from err
+    # Trainers wrap the state dict; these are the names that BasicSR, timm and Lightning use.
+    for wrapper in ("params_ema", "params", "state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+            break
+    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise InputError(f"{path} holds {type(state).__name__}, not a state dict of tensors")
+    return dict(state)
+
+
+def save_weights(module: nn.Module, path: Path, dtype: torch.dtype, facts: Mapping[str, str]) -> None:
+    """Write a module's state dict as safetensors, whole or not at all, floats in ``dtype``; ``facts`` go into its header."""
+    state = {
+        key: (tensor.to(dtype) if tensor.is_floating_point() else tensor).detach().contiguous().cpu()
+        for key, tensor in module.state_dict().items()
+    }
+    with atomic_path(path) as temporary:
+        save_file(state, temporary, metadata=dict(facts))
+
+
+def _module(made: object, where: str) -> nn.Module:
+    if not isinstance(made, nn.Module):
+        raise InputError(f"{where} gave {type(made).__name__}, a torch.nn.Module was expected")
+    return made.eval()
+
+
+def _name(keys: Iterable[str]) -> str:
+    ordered = sorted(keys)
+    more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
+    return (", ".join(ordered[:_NAMED]) or "none") + more
+
+

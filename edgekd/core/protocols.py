@@ -1,0 +1,98 @@
+"""The shapes a family's files must have. Protocols, not base classes: a file satisfies one by having its names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.core.tensor import TensorSpec
+
+Array = NDArray[np.generic]
+Feeds = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTimes:
+    """One inference, split by the device's own events, in trtexec's words (milliseconds)."""
+
+    h2d_ms: float
+    gpu_compute_ms: float
+    d2h_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What the engine library said while it built.
+
+    Attributes:
+        summary: One line for people.
+        facts: Plain data for the manifest: layer counts, INT8 convolutions, the library's warnings.
+    """
+
+    summary: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Session(Protocol):
+    """An open engine."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def run(self, feeds: Feeds) -> dict[str, Array]:
+        """Infer once. The device is idle when it returns; the arrays are the caller's to keep."""
+
+    def close(self) -> None:
+        """Free the engine; closing twice is harmless."""
+
+
+class TimedSession(Session, Protocol):
+    """A session whose library can time the device by events."""
+
+    def run_timed(self, feeds: Feeds) -> DeviceTimes:
+        """Infer once and return the device's own times."""
+
+
+class Backend(Protocol):
+    """One engine library. A file of ``edgekd/backends/`` has one as ``BACKEND``.
+
+    Attributes:
+        libraries: Distribution names whose versions an engine depends on.
+        notice: What every line that shows this backend must say ("" when there is nothing to say).
+    """
+
+    libraries: tuple[str, ...]
+    notice: str
+
+    def build(self, onnx: Path, inputs: Sequence[TensorSpec], engine: Path, *, threads: int = 0) -> BuildReport:
+        """Write ``engine`` from ``onnx``. Raises BuildError with the library's last messages."""
+
+    def open(self, engine: Path, *, threads: int = 0) -> Session:
+        """Open an engine for inference. Raises TargetMismatch where it does not belong to this machine."""
+
+
+class Task(Protocol):
+    """What a network is for. A file of ``edgekd/tasks/`` has these names; numpy only, so that it runs on a board."""
+
+    METRICS: tuple[str, ...]
+
+    def preprocess(self, image: NDArray[np.uint8], options: Mapping[str, Any]) -> Array:
+        """(H, W, 3) uint8 RGB → the network's input without its batch axis."""
+
+    def postprocess(self, output: Array, options: Mapping[str, Any]) -> Array:
+        """The network's output without its batch axis → what the metric and people look at."""
+
+    def metric(self, output: Array, truth: Array, options: Mapping[str, Any]) -> dict[str, float]:
+        """Score one postprocessed output against the truth: metric name → value."""
+
+
+class Stage(Protocol):
+    """A verb: one artifact in, the next one out, never editing its input."""
+
+    TAKES: str
+    GIVES: str

@@ -1,0 +1,264 @@
+"""What a benchmark found: raw samples, cost, memory, accuracy, and the conditions they were taken under.
+
+Percentiles, ratios and intervals are derived from the raw samples, never stored in their stead. ``result.json`` has a
+schema number; every schema ever written stays readable.
+
+Schema history: 1, first.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekd.core.artifact import read_json
+from edgekd.core.errors import IntegrityError, NotComparable
+from edgekd.core.numerics import FloatArray, percentile
+
+RESULT_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What must be equal for two results to be compared.
+
+    Attributes:
+        target: The board's name, or "workstation".
+        processor: The CPU's or GPU's model name.
+        backend: The file of ``edgekd/backends/`` that ran the engines.
+        libraries: Library → version, of those that can change a latency.
+        threads: CPU threads that one inference used.
+        cores: CPU cores there were.
+        batch: Samples in one inference.
+        scenario: MLPerf's name.
+        clock: Which clock timed it.
+        governor: The CPU frequency governor, None where the machine does not tell.
+    """
+
+    target: str
+    processor: str
+    backend: str
+    libraries: Mapping[str, str]
+    threads: int
+    cores: int
+    batch: int
+    scenario: str
+    clock: str
+    governor: str | None = None
+
+    def differs_from(self, other: Conditions) -> dict[str, tuple[Any, Any]]:
+        """Return field → (mine, theirs) for each field that differs."""
+        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One candidate's raw latencies in one process: a tuple a block, in the order they were taken.
+
+    Attributes:
+        blocks_ns: Latency of each inference, nanoseconds; block i of every candidate ran in round i.
+        warmup_iterations: Inferences discarded before the first block.
+    """
+
+    blocks_ns: tuple[tuple[int, ...], ...]
+    warmup_iterations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One engine that was measured.
+
+    Attributes:
+        name: "<role>/<scheme>", unique in a result.
+        role: "teacher", "student" or "model" (a foreign ONNX file).
+        precision: The quantize scheme.
+        engine_sha256, onnx_sha256: What was run, and what it was built from.
+        inputs: Input name → shape, as fed.
+        runs: Raw samples, one entry a process.
+        cost: Counted on the ONNX graph before quantization: ``parameters``, ``macs``, ``flops`` ...
+        onnx_bytes, engine_bytes: File sizes.
+        peak_memory_bytes: Peak resident set of a fresh process that only runs this engine; None with a note if unknown.
+        idle_memory_bytes: The same process before it opened the engine.
+        accuracy: Metric → mean over the evaluation samples (empty where there are none).
+        accuracy_per_sample: Metric → one figure per evaluation sample.
+        notes: What people should know: fallbacks, refusals, assumptions.
+    """
+
+    name: str
+    role: str
+    precision: str
+    engine_sha256: str
+    onnx_sha256: str
+    inputs: Mapping[str, tuple[int, ...]]
+    runs: tuple[Run, ...]
+    cost: Mapping[str, float] = field(default_factory=dict)
+    onnx_bytes: int = 0
+    engine_bytes: int = 0
+    peak_memory_bytes: int | None = None
+    idle_memory_bytes: int | None = None
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    accuracy_per_sample: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def latencies_ms(self) -> FloatArray:
+        """All raw latencies, (samples,) float64 milliseconds."""
+        return np.array([ns for run in self.runs for block in run.blocks_ns for ns in block], np.float64) / 1e6
+
+    @property
+    def block_medians_ms(self) -> FloatArray:
+        """(blocks,) float64: the median latency of each block, for pairing with another candidate's."""
+        return np.array([np.median(block) for run in self.runs for block in run.blocks_ns], np.float64) / 1e6
+
+    def percentile_ms(self, p: float) -> float:
+        """Return the ``p``-th latency percentile in milliseconds, by trtexec's nearest rank."""
+        return percentile(self.latencies_ms, p)
+
+    @property
+    def throughput_per_s(self) -> float:
+        """Inferences per second of back-to-back inference: samples over the sum of their latencies."""
+        latencies = self.latencies_ms
+        return 1000.0 * len(latencies) / float(latencies.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRow:
+    """One engine that was built, or refused: what the library said.
+
+    Attributes:
+        candidate: "<role>/<scheme>".
+        backend: Which library.
+        ok: Whether it built.
+        notice: What must be said wherever this row is shown.
+        summary: The library's words in one line.
+        facts: Layer counts, INT8 convolutions, the file's size.
+    """
+
+    candidate: str
+    backend: str
+    ok: bool
+    notice: str
+    summary: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkResult:
+    """A whole result file.
+
+    Attributes:
+        title: The pair, or the foreign file's name.
+        edgekd: The version that measured.
+        conditions: Of all candidates alike.
+        candidates: The first is what the others are compared with.
+        engines: Every engine any backend built or refused.
+        baseline_accuracy: The score of doing without a network (bicubic), where the task has one.
+        primary_metric: Which accuracy figure stands in tables; "" where there is none.
+        steps: What each stage did for each role, in one line: exporter used, parity, what simplify did.
+        notes: For the whole result.
+    """
+
+    title: str
+    edgekd: str
+    conditions: Conditions
+    candidates: tuple[Candidate, ...]
+    engines: tuple[EngineRow, ...] = ()
+    baseline_accuracy: Mapping[str, float] = field(default_factory=dict)
+    primary_metric: str = ""
+    steps: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def candidate(self, name: str) -> Candidate:
+        """Return the candidate called ``name``. Raises NotComparable where there is none."""
+        for candidate in self.candidates:
+            if candidate.name == name:
+                return candidate
+        raise NotComparable(f"{self.title} has no candidate {name!r}; it has {', '.join(c.name for c in self.candidates)}")
+
+    def to_json(self) -> str:
+        """Return the text of ``result.json``."""
+        return json.dumps({"schema": RESULT_SCHEMA, **_plain(self)}, indent=1) + "\n"
+
+
+def read_result(path: Path) -> BenchmarkResult:
+    """Read a ``result.json``.
+
+    Raises:
+        IntegrityError: It is not one, or is of a schema this edgekd does not know.
+    """
+    data = read_json(path)
+    try:
+        if data["schema"] != RESULT_SCHEMA:
+            raise IntegrityError(f"{path} has schema {data['schema']!r}; this edgekd reads {RESULT_SCHEMA}")
+        result = BenchmarkResult(
+            title=_text(data["title"]),
+            edgekd=_text(data["edgekd"]),
+            conditions=Conditions(**data["conditions"]),
+            candidates=tuple(map(_candidate, data["candidates"])),
+            engines=tuple(EngineRow(**row) for row in data["engines"]),
+            baseline_accuracy=_figures(data["baseline_accuracy"]),
+            primary_metric=_text(data["primary_metric"]),
+            steps=tuple(map(_text, data["steps"])),
+            notes=tuple(map(_text, data["notes"])),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as err:
+        raise IntegrityError(f"{path} is not an edgekd result ({type(err).__name__}: {str(err)[:120]})") from err
+    if not result.candidates:
+        raise IntegrityError(f"{path} holds no candidate; measure again")
+    return result
+
+
+def _candidate(data: Mapping[str, Any]) -> Candidate:
+    runs = tuple(
+        Run(tuple(tuple(_positive(ns) for ns in block) for block in run["blocks_ns"]), int(run["warmup_iterations"]))
+        for run in data["runs"]
+    )
+    if not runs or not all(run.blocks_ns and all(run.blocks_ns) for run in runs):
+        raise ValueError(f"candidate {data['name']!r} has no samples")
+    return Candidate(
+        **{
+            **data,
+            "name": _text(data["name"]),
+            "runs": runs,
+            "inputs": {_text(name): tuple(map(int, shape)) for name, shape in data["inputs"].items()},
+            "cost": _figures(data["cost"]),
+            "accuracy": _figures(data["accuracy"]),
+            "accuracy_per_sample": {k: tuple(map(float, v)) for k, v in data["accuracy_per_sample"].items()},
+            "notes": tuple(map(_text, data["notes"])),
+        }
+    )
+
+
+def _positive(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise ValueError(f"latency {value!r} ns")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{str(value)[:40]!r} is not text")
+    return value
+
+
+def _figures(data: Mapping[str, Any]) -> dict[str, float]:
+    return {_text(name): float(value) for name, value in data.items()}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "__dataclass_fields__"):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else math.copysign(1e308, value)
+    return value

@@ -1,0 +1,113 @@
+"""Plain data (a TOML table) into frozen dataclasses, strictly: every key known, every value of its type.
+
+A field's annotation is the schema: int, float, bool, str, Literal, tuple, Mapping, Optional and nested dataclasses. The
+message names the full key, the value found, and what was expected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from edgekd.core.errors import RecipeError, nearest
+
+T = TypeVar("T")
+
+
+def parse(cls: type[T], table: Any, where: str) -> T:
+    """Build ``cls`` from ``table``.
+
+    Args:
+        cls: A dataclass whose fields all have defaults, or are required keys.
+        table: What TOML gave.
+        where: The key path of the table, for messages ("distill.student").
+
+    Raises:
+        RecipeError: A key is unknown or missing, or a value has the wrong type.
+    """
+    if not isinstance(table, Mapping):
+        raise RecipeError(f"{where} is {_say(table)}; a table was expected: [{where}]")
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in table:
+        if key not in fields:
+            raise RecipeError(f"unknown key {where}.{key}{nearest(key, fields)}; [{where}] takes {', '.join(fields) or 'no keys'}")
+    hints = typing.get_type_hints(cls)
+    values = {key: _value(hints[key], value, f"{where}.{key}") for key, value in table.items()}
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            raise RecipeError(f"{where}.{name} is missing; [{where}] needs it")
+    return cls(**values)
+
+
+def to_plain(value: Any) -> Any:
+    """Turn a parsed config back into plain data, for digests and manifests."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return _union(args, value, where)
+    if origin is typing.Literal:
+        if value not in args or isinstance(value, bool):
+            raise RecipeError(
+                f"{where} = {_say(value)}{nearest(str(value), map(str, args))}; one of {', '.join(map(repr, args))} was expected"
+            )
+        return value
+    if origin is tuple:
+        return _tuple(args, value, where)
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise RecipeError(f"{where} = {_say(value)}; a table was expected")
+        return {str(key): _value(args[1], item, f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(hint):
+        return parse(hint, value, where)  # type: ignore[arg-type]
+    return _scalar(hint, value, where)
+
+
+def _scalar(hint: type, value: Any, where: str) -> Any:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise RecipeError(f"{where} = {_say(value)}; {_NAMES.get(hint, hint.__name__)} was expected")
+    return value
+
+
+def _union(args: tuple[Any, ...], value: Any, where: str) -> Any:
+    for option in args:
+        try:
+            return _value(option, value, where) if option is not types.NoneType else _scalar(types.NoneType, value, where)
+        except RecipeError:
+            continue
+    names = " or ".join(_NAMES.get(option, getattr(option, "__name__", str(option))) for option in args)
+    raise RecipeError(f"{where} = {_say(value)}; {names} was expected")
+
+
+def _tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise RecipeError(f"{where} = {_say(value)}; a list was expected")
+    if len(args) == 2 and args[1] is Ellipsis:
+        return tuple(_value(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if len(value) != len(args):
+        raise RecipeError(f"{where} has {len(value)} items, {len(args)} were expected")
+    return tuple(_value(arg, item, f"{where}[{i}]") for i, (arg, item) in enumerate(zip(args, value)))
+
+
+def _say(value: Any) -> str:
+    text = repr(value)
+    return f"{text[:60]}… ({type(value).__name__})" if len(text) > 60 else f"{text} ({type(value).__name__})"
+
+
+_NAMES: dict[Any, str] = {int: "an integer", float: "a number", str: "a string", bool: "true or false", types.NoneType: "nothing"}

@@ -1,0 +1,68 @@
+"""Target: one board, in numbers. A file of ``edgekd/targets/`` has one as ``TARGET``, every number with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PowerMode:
+    """One nvpmodel mode, by name (ids move between releases).
+
+    Attributes:
+        sms: Streaming multiprocessors left on.
+        gpu_mhz: GPU clock cap, None where the mode sets none.
+    """
+
+    sms: int
+    gpu_mhz: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A board.
+
+    Attributes:
+        title: What people call it.
+        sm: CUDA compute capability, "8.7".
+        sms: Streaming multiprocessors fitted.
+        gpu_mhz: Highest GPU clock.
+        memory_gb: Fitted memory, shared by CPU and GPU (10^9 bytes, as sold).
+        memory_gb_per_s: Peak memory bandwidth.
+        dla_cores: Deep-learning accelerators.
+        int8_tops_dense, fp16_tflops_dense: GPU peaks without sparsity.
+        power_modes: nvpmodel's own name → what it leaves on.
+        tensorrt: JetPack release → the TensorRT it ships.
+        jetpack: The release assumed where none is named.
+        sources: Where the numbers come from, a line each.
+    """
+
+    title: str
+    sm: str
+    sms: int
+    gpu_mhz: float
+    memory_gb: float
+    memory_gb_per_s: float
+    dla_cores: int
+    int8_tops_dense: float
+    fp16_tflops_dense: float
+    power_modes: Mapping[str, PowerMode]
+    tensorrt: Mapping[str, str]
+    jetpack: str
+    sources: tuple[str, ...]
+
+    @property
+    def opset(self) -> int:
+        """The newest ONNX opset that the TensorRT of ``jetpack`` reads."""
+        return opset_for(self.tensorrt[self.jetpack])
+
+
+# First TensorRT release (major, minor) → newest opset its ONNX parser takes.
+_OPSETS = (((10, 13), 20), ((10, 0), 20), ((8, 6), 17), ((8, 5), 17), ((8, 0), 13))
+
+
+def opset_for(tensorrt: str) -> int:
+    """Return the newest ONNX opset that a TensorRT release ("10.3.0") reads."""
+    release = tuple(int(part) for part in tensorrt.split(".")[:2])
+    return next((opset for first, opset in _OPSETS if release >= first), 13)

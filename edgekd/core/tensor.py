@@ -1,0 +1,109 @@
+"""TensorSpec: the name, shape and dtype of one input or output of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgekd.core.errors import InputError, IntegrityError
+
+Dim = int | str
+DTYPES = frozenset(
+    "float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool string".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DimRange:
+    """The values one named dynamic dimension may take: TensorRT's optimization profile for it."""
+
+    min: int
+    opt: int
+    max: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min <= self.opt <= self.max:
+            raise InputError(f"dimension range [{self.min}, {self.opt}, {self.max}] must satisfy 1 <= min <= opt <= max")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One tensor at a network's edge.
+
+    Attributes:
+        name: The tensor's name in the graph.
+        shape: Sizes; a string is a named dynamic dimension.
+        dtype: numpy's name for the element type ("float32").
+        ranges: min/opt/max of each dynamic dimension named in ``shape``.
+    """
+
+    name: str
+    shape: tuple[Dim, ...]
+    dtype: str
+    ranges: Mapping[str, DimRange] | None = None
+
+    @property
+    def is_static(self) -> bool:
+        """Whether every dimension is a number."""
+        return all(isinstance(dim, int) for dim in self.shape)
+
+    def at(self, which: str) -> tuple[int, ...]:
+        """Return the concrete shape at ``which`` of "min", "opt", "max" of every dynamic dimension.
+
+        Raises:
+            InputError: A dynamic dimension has no range.
+        """
+        return tuple(dim if isinstance(dim, int) else getattr(self._range(dim), which) for dim in self.shape)
+
+    def admits(self, shape: Iterable[int]) -> bool:
+        """Whether an array of this concrete ``shape`` may be fed here (a dimension without a range admits any size)."""
+        shape = tuple(shape)
+        if len(shape) != len(self.shape):
+            return False
+        for size, dim in zip(shape, self.shape):
+            allowed = (self.ranges or {}).get(dim) if isinstance(dim, str) else DimRange(dim, dim, dim) if dim else None
+            if isinstance(dim, int) and size != dim:
+                return False
+            if allowed is not None and not allowed.min <= size <= allowed.max:
+                return False
+        return True
+
+    def nbytes(self, which: str = "opt") -> int:
+        """Return the bytes one such tensor holds at ``which`` of the dynamic range."""
+        return math.prod(self.at(which)) * np.dtype(self.dtype).itemsize
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plain-data form that manifests hold."""
+        data: dict[str, Any] = {"name": self.name, "shape": list(self.shape), "dtype": self.dtype}
+        if self.ranges:
+            data["ranges"] = {dim: [r.min, r.opt, r.max] for dim, r in self.ranges.items()}
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any) -> TensorSpec:
+        """Read the plain-data form back.
+
+        Raises:
+            IntegrityError: The data is not a tensor spec.
+        """
+        try:
+            ranges = {str(dim): DimRange(*map(int, r)) for dim, r in dict(data.get("ranges") or {}).items()}
+            shape = tuple(dim if isinstance(dim, str) else int(dim) for dim in data["shape"])
+            name, dtype = data["name"], data["dtype"]
+            if not isinstance(name, str) or dtype not in DTYPES:
+                raise ValueError(f"name {name!r}, dtype {dtype!r}")
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, InputError) as err:
+            raise IntegrityError(f"{str(data)[:120]} is not a tensor: name, shape and dtype were expected ({err})") from err
+        return cls(name, shape, dtype, ranges or None)
+
+    def _range(self, dim: str) -> DimRange:
+        if not self.ranges or dim not in self.ranges:
+            raise InputError(f"dimension {dim!r} of tensor {self.name!r} is dynamic and has no min/opt/max; give --dim {dim}=SIZE")
+        return self.ranges[dim]
+
+    def __str__(self) -> str:
+        return f"{self.name} {'x'.join(map(str, self.shape)) or 'scalar'} {self.dtype}"

@@ -1,0 +1,1 @@
+"""Tasks: preprocessing, postprocessing and metric on numpy arrays. One task a file; runs on a bare board."""

@@ -1,0 +1,142 @@
+"""Super-resolution: picture ↔ network, bicubic resizing as MATLAB does it, PSNR and SSIM on Y or RGB."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+METRICS = ("psnr_y_db", "ssim_y", "psnr_rgb_db")
+PRIMARY = "psnr_y_db"
+
+_SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
+
+
+def degrade(image: NDArray[np.uint8], options: Mapping[str, Any]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Make one sample of a picture: what the network sees, and the truth.
+
+    Args:
+        image: (H, W, 3) uint8 RGB; cropped to a multiple of the scale.
+        options: ``scale``.
+
+    Returns:
+        (LR (H/s, W/s, 3) uint8, HR (H, W, 3) uint8).
+    """
+    scale = int(options["scale"])
+    high, wide = (size - size % scale for size in image.shape[:2])
+    truth = image[:high, :wide]
+    return to_uint8(resize_bicubic(truth / 255.0, high // scale, wide // scale)), truth
+
+
+def baseline(image: NDArray[np.uint8], options: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Enlarge without a network: bicubic. (h, w, 3) uint8 → (h*s, w*s, 3) float32 0..1."""
+    scale = int(options["scale"])
+    enlarged = resize_bicubic(image / 255.0, image.shape[0] * scale, image.shape[1] * scale)
+    return np.clip(enlarged, 0, 1).astype(np.float32)
+
+
+def preprocess(image: NDArray[np.uint8], options: Mapping[str, Any]) -> NDArray[np.float32]:
+    """(H, W, 3) uint8 RGB → (3, H, W) float32 0..1."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / np.float32(255)
+
+
+def postprocess(output: NDArray[np.generic], options: Mapping[str, Any]) -> NDArray[np.float32]:
+    """(3, H, W) float → (H, W, 3) float32 clipped to 0..1."""
+    return np.clip(np.asarray(output, np.float32).transpose(1, 2, 0), 0, 1)
+
+
+def metric(output: NDArray[np.generic], truth: NDArray[np.generic], options: Mapping[str, Any]) -> dict[str, float]:
+    """Score one picture, ``scale`` pixels cut from each border.
+
+    Args:
+        output: (H, W, 3) float 0..1, as ``postprocess`` gives; rounded to 8 bits first, as a saved picture would be.
+        truth: (H, W, 3) uint8.
+        options: ``scale``.
+
+    Returns:
+        PSNR on Y of ITU-R BT.601 (16..235, as the literature does), SSIM on the same Y, PSNR on RGB.
+    """
+    border = int(options["scale"])
+    a, b = (x[border:-border, border:-border].astype(np.float64) for x in (to_uint8(output), truth))
+    return {
+        "psnr_y_db": psnr(luma(a), luma(b), 255.0),
+        "ssim_y": ssim(luma(a), luma(b)),
+        "psnr_rgb_db": psnr(a, b, 255.0),
+    }
+
+
+def to_uint8(image: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """(...) float 0..1 → (...) uint8, clipped and rounded half up as MATLAB's im2uint8 does."""
+    scaled: NDArray[np.float64] = np.clip(np.asarray(image, np.float64), 0, 1) * 255 + 0.5
+    return scaled.astype(np.uint8)
+
+
+def luma(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(H, W, 3) RGB 0..255 → (H, W) Y 16..235. Source: MATLAB rgb2ycbcr, ITU-R BT.601."""
+    weights = np.array([65.481, 128.553, 24.966])
+    return 16.0 + image @ weights / 255.0
+
+
+def psnr(a: NDArray[np.float64], b: NDArray[np.float64], peak: float) -> float:
+    """Return the peak signal-to-noise ratio in dB; 100 where the pictures are equal, so that means stay finite."""
+    error = float(np.mean((a - b) ** 2))
+    return 100.0 if error == 0 else 10 * math.log10(peak * peak / error)
+
+
+def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Return the mean structural similarity of two (H, W) float64 images of range 0..255.
+
+    Source: Z. Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004:
+    11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, valid positions only.
+    """
+    offsets = np.arange(_SSIM_WINDOW) - _SSIM_WINDOW // 2
+    window = np.exp(-(offsets**2) / (2 * _SSIM_SIGMA**2))
+    window /= window.sum()
+
+    def blur(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        for axis in (0, 1):
+            x = np.lib.stride_tricks.sliding_window_view(x, _SSIM_WINDOW, axis=axis) @ window
+        return x
+
+    mean_a, mean_b = blur(a), blur(b)
+    var_a, var_b, covariance = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2, blur(a * b) - mean_a * mean_b
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    top = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    return float(np.mean(top / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))))
+
+
+def resize_bicubic(image: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+    """Resize (H, W, C) float64 as MATLAB's antialiased ``imresize(..., 'bicubic')`` does.
+
+    Source: R. Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 1981, a = -0.5; the
+    kernel is stretched by the scale when shrinking; borders are mirrored.
+    """
+    for axis, size in ((0, height), (1, width)):
+        image = np.moveaxis(np.tensordot(_weights(image.shape[axis], size), image, axes=(1, axis)), 0, axis)
+    return image
+
+
+def _weights(size_in: int, size_out: int) -> NDArray[np.float64]:
+    """Return the (size_out, size_in) matrix that resizes one axis."""
+    scale = size_out / size_in
+    stretch = min(scale, 1.0)
+    centre = (np.arange(size_out) + 0.5) / scale - 0.5
+    taps = math.ceil(4 / stretch) + 2
+    index = np.floor(centre - 2 / stretch).astype(int)[:, None] + np.arange(taps)
+    weight = _cubic((centre[:, None] - index) * stretch)
+    weight /= weight.sum(axis=1, keepdims=True)
+    folded = index % (2 * size_in)
+    mirrored = np.where(folded < size_in, folded, 2 * size_in - 1 - folded)
+    matrix = np.zeros((size_out, size_in))
+    np.add.at(matrix, (np.arange(size_out)[:, None], mirrored), weight)
+    return matrix
+
+
+def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    x = np.abs(x)
+    near = 1.5 * x**3 - 2.5 * x**2 + 1
+    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
