@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import pickle
+import struct
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edgekd.core.artifact import atomic_path
 from edgekd.core.errors import InputError
 
+# What torch's weights-only unpickler lets through on files that are no checkpoints.
+_TORCH_MAY_RAISE = (OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, struct.error)
 _NAMED = 4  # keys listed in a message before it says how many more there are
 
 
@@ -106,8 +110,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"{path} holds more than tensors, and edgekd never unpickles code; save its state_dict() as safetensors"
         ) from err
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError) as err:
-        raise InputError(f"{path} is not a whole torch checkpoint ({str(err).splitlines()[0][:120]})") from err
+    except _TORCH_MAY_RAISE as err:
+        raise InputError(f"{path} is not a whole torch checkpoint ({str(err)[:120]!r})") from err
     # Trainers wrap the state dict; these are the names that BasicSR, timm and Lightning use.
     for wrapper in ("params_ema", "params", "state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
@@ -124,8 +128,30 @@ def save_weights(module: nn.Module, path: Path, dtype: torch.dtype, facts: Mappi
         key: (tensor.to(dtype) if tensor.is_floating_point() else tensor).detach().contiguous().cpu()
         for key, tensor in module.state_dict().items()
     }
+    write_tensors(path, state, facts)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
+    """Write tensors as safetensors, whole or not at all: equal tensors and facts give equal bytes.
+
+    ``facts`` go into the header under one key, because safetensors writes several in random order.
+    """
     with atomic_path(path) as temporary:
-        save_file(state, temporary, metadata=dict(facts))
+        save_file(dict(tensors), temporary, metadata={"edgekd": json.dumps(dict(facts), sort_keys=True)})
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read what ``write_tensors`` wrote: (tensors, facts).
+
+    Raises:
+        InputError: The file is not whole, or was written by something else.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            facts = json.loads((file.metadata() or {})["edgekd"])
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError, KeyError, ValueError) as err:
+        raise InputError(f"{path} is not a whole checkpoint of edgekd's ({err}); remove it to start again") from err
 
 
 def _module(made: object, where: str) -> nn.Module:

@@ -58,8 +58,11 @@ class Target:
         return opset_for(self.tensorrt[self.jetpack])
 
 
-# First TensorRT release (major, minor) → newest opset its ONNX parser takes.
-_OPSETS = (((10, 13), 20), ((10, 0), 20), ((8, 6), 17), ((8, 5), 17), ((8, 0), 13))
+# First TensorRT release (major, minor) → newest opset its ONNX parser is documented to take.
+# Source: onnx-tensorrt docs/operators.md at 8.0, 8.4 GA, 8.6, 9.0, 10.0, 10.1 and 10.15, a copy of it at 11.2, and the
+# notes of TensorRT's release 11.5. Nothing was found for 10.2 to 10.14, 10.3 and 10.13 of JetPack 6 and 7 among them:
+# they are held to the 20 of 10.0.
+_OPSETS = (((11, 5), 25), ((10, 15), 24), ((10, 0), 20), ((9, 0), 19), ((8, 4), 17), ((8, 0), 13))
 
 
 def opset_for(tensorrt: str) -> int:

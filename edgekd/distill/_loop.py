@@ -17,15 +17,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from edgekd.checkpoint import load_weights, network, save_weights
+from edgekd.checkpoint import load_weights, network, read_tensors, save_weights, write_tensors
 from edgekd.core import family
-from edgekd.core.artifact import atomic_path
 from edgekd.core.errors import InputError
 from edgekd.core.recipe import Recipe, Role, TrainConfig
 from edgekd.core.schema import parse
@@ -156,9 +153,8 @@ def _save(path: Path, student: nn.Module, optimizer: Any, step: int, config: Tra
     for name, parameter in student.named_parameters():
         for moment in _MOMENTS:
             tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
-    with atomic_path(path) as temporary:
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(plain, temporary, metadata={"step": str(step), "seed": str(config.seed), "method": config.method})
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_tensors(path, plain, {"step": str(step), "seed": str(config.seed), "method": config.method})
 
 
 def _resume(path: Path, student: nn.Module, optimizer: Any, config: TrainConfig) -> int:
@@ -167,11 +163,7 @@ def _resume(path: Path, student: nn.Module, optimizer: Any, config: TrainConfig)
     Raises:
         InputError: The checkpoint belongs to another network, method or seed.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            facts, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as err:
-        raise InputError(f"{path} cannot be resumed ({err}); remove it to start again") from err
+    tensors, facts = read_tensors(path)
     asked = {"seed": str(config.seed), "method": config.method}
     if any(facts.get(key) != value for key, value in asked.items()):
         raise InputError(f"{path} was trained with {facts}, now {asked} is asked for; choose another -o, or remove it")
@@ -191,6 +183,7 @@ class _Log:
     def __init__(self, job: Job, is_main: bool, first_step: int, config: TrainConfig) -> None:
         self.is_main, self.batch_size, self.steps = is_main, config.batch_size, config.steps
         self.sums: dict[str, float] = {}
+        self.summed = 0
         if not is_main:
             return
         job.out.mkdir(parents=True, exist_ok=True)
@@ -203,26 +196,28 @@ class _Log:
             mininterval=1.0,
         )
         self.path = job.out / "log.csv"
-        self.fresh = first_step == 0
+        if first_step == 0:
+            self.path.unlink(missing_ok=True)
 
     def step(self, step: int, terms: dict[str, float]) -> None:
         """Take one step's loss terms."""
         for name, value in terms.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
+        self.summed += 1
         if not self.is_main:
             return
         self.bar.update(self.batch_size)
         if (step + 1) % _LOG_EVERY and step + 1 != self.steps:
             return
-        means = {name: value / ((step % _LOG_EVERY) + 1) for name, value in self.sums.items()}
-        self.sums.clear()
+        means = {name: value / self.summed for name, value in self.sums.items()}
+        self.sums, self.summed = {}, 0
         self.bar.set_postfix(loss=f"{sum(means.values()):.4f}", refresh=False)
-        with self.path.open("w" if self.fresh else "a", newline="") as file:
+        fresh = not self.path.exists()
+        with self.path.open("a", newline="") as file:
             writer = csv.writer(file)
-            if self.fresh:
+            if fresh:
                 writer.writerow(["step", *means])
             writer.writerow([step + 1, *(f"{value:.6f}" for value in means.values())])
-        self.fresh = False
 
     def close(self) -> None:
         """Finish the bar's line."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 METRICS = ("psnr_y_db", "ssim_y", "psnr_rgb_db")
 PRIMARY = "psnr_y_db"
+BASELINE = "bicubic"
 
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 
@@ -46,6 +47,11 @@ def preprocess(image: NDArray[np.uint8], options: Mapping[str, Any]) -> NDArray[
 def postprocess(output: NDArray[np.generic], options: Mapping[str, Any]) -> NDArray[np.float32]:
     """(3, H, W) float → (H, W, 3) float32 clipped to 0..1."""
     return np.clip(np.asarray(output, np.float32).transpose(1, 2, 0), 0, 1)
+
+
+def picture(output: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Turn one postprocessed output, (H, W, 3) float 0..1, into what a report shows, uint8."""
+    return to_uint8(output)
 
 
 def metric(output: NDArray[np.generic], truth: NDArray[np.generic], options: Mapping[str, Any]) -> dict[str, float]:

@@ -1,0 +1,1 @@
+"""Backends: one engine library a file, each with a ``BACKEND`` (see ``core.protocols.Backend``)."""

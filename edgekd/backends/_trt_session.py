@@ -1,0 +1,148 @@
+"""An open engine of TensorRT or TensorRT-RTX: tensor addresses, one stream, events for the device's own times."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+from pathlib import Path
+from typing import Any
+
+from edgekd.backends._feeds import check_feeds
+from edgekd.backends._trt import last_errors, make_log
+from edgekd.core.errors import InputError, TargetMismatch
+from edgekd.core.family import load_module
+from edgekd.core.protocols import Array, DeviceTimes, Feeds, TimedSession
+from edgekd.core.tensor import DimRange, TensorSpec
+
+# TensorRT's name for an element type → numpy's.
+_DTYPES = {
+    "FLOAT": "float32",
+    "HALF": "float16",
+    "BF16": "bfloat16",
+    "INT8": "int8",
+    "UINT8": "uint8",
+    "INT32": "int32",
+    "INT64": "int64",
+    "BOOL": "bool",
+}
+
+
+def open_engine(trt: Any, engine: Path) -> TimedSession:
+    """Open a serialised engine. Call ``require_driver`` before: without a driver the libraries may crash.
+
+    Raises:
+        TargetMismatch: The library refuses it: built by another version, or for another GPU.
+    """
+    # Not at the top of the file: it imports pycuda.driver, which only loads where there is a driver.
+    cuda = load_module("edgekd.backends._cuda")
+    device = cuda.Device()
+    log = make_log(trt)
+    runtime = trt.Runtime(log)
+    opened = runtime.deserialize_cuda_engine(engine.read_bytes())
+    if opened is None:
+        reason = last_errors(trt, log)
+        device.close()
+        raise TargetMismatch(
+            f"{engine.name} does not open in {trt.__name__} {trt.__version__}: {reason}; "
+            "build it on the board that will run it"
+        )
+    return EngineSession(trt, cuda, device, (runtime, opened))
+
+
+class EngineSession:
+    """One engine, one execution context, one stream."""
+
+    def __init__(self, trt: Any, cuda: Any, device: Any, owned: tuple[Any, Any]) -> None:
+        self._cuda, self._device = cuda, device
+        self._runtime, self._engine = owned
+        self._context = self._engine.create_execution_context()
+        names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
+        modes = {name: self._engine.get_tensor_mode(name) for name in names}
+        self._on_host = {name for name in names if self._engine.get_tensor_location(name) == trt.TensorLocation.HOST}
+        self.inputs = tuple(_spec(self._engine, name, 0) for name in names if modes[name] == trt.TensorIOMode.INPUT)
+        self.outputs = tuple(
+            _spec(self._engine, name, None) for name in names if modes[name] == trt.TensorIOMode.OUTPUT
+        )
+        self._buffers = {spec.name: cuda.Buffer(spec) for spec in (*self.inputs, *self.outputs)}
+        atexit.register(self.close)  # pycuda aborts a process that ends inside a context
+
+    def run(self, feeds: Feeds) -> dict[str, Array]:
+        """Infer once; see ``core.protocols.Session``."""
+        self._prepare(feeds)
+        self._upload()
+        self._execute()
+        self._download()
+        self._device.wait()
+        return {spec.name: self._buffers[spec.name].array.copy() for spec in self.outputs}
+
+    def run_timed(self, feeds: Feeds) -> DeviceTimes:
+        """Infer once and return the device's own times; see ``core.protocols.TimedSession``."""
+        self._prepare(feeds)
+        marks = [self._device.mark()]
+        for step in (self._upload, self._execute, self._download):
+            step()
+            marks.append(self._device.mark())
+        self._device.wait()
+        return DeviceTimes(*(self._cuda.between_ms(start, end) for start, end in itertools.pairwise(marks)))
+
+    def close(self) -> None:
+        """Free the engine and its memory."""
+        if self._engine is None:
+            return
+        atexit.unregister(self.close)
+        # In this order: a context must not outlive its engine, nor an engine its runtime.
+        self._context = None
+        self._engine = None
+        self._runtime = None
+        self._buffers = {}
+        self._device.close()
+
+    def _prepare(self, feeds: Feeds) -> None:
+        """Copy the feeds into page-locked memory and tell the context every shape and address."""
+        if self._engine is None:
+            raise RuntimeError("this session is closed")
+        check_feeds(feeds, self.inputs)
+        for spec in self.inputs:
+            array, buffer = feeds[spec.name], self._buffers[spec.name]
+            buffer.resize(array.shape)
+            buffer.array[...] = array
+            self._context.set_input_shape(spec.name, array.shape)
+            self._set_address(spec.name)
+        for spec in self.outputs:
+            shape = tuple(self._context.get_tensor_shape(spec.name))
+            if any(size < 0 for size in shape):
+                raise InputError(
+                    f"output {spec.name!r} has shape {shape}, known only after the run; cut it from the network"
+                )
+            self._buffers[spec.name].resize(shape)
+            self._set_address(spec.name)
+
+    def _set_address(self, name: str) -> None:
+        buffer = self._buffers[name]
+        self._context.set_tensor_address(name, buffer.host_address if name in self._on_host else buffer.device_address)
+
+    def _upload(self) -> None:
+        for spec in self.inputs:
+            if spec.name not in self._on_host:
+                self._buffers[spec.name].upload(self._device.stream)
+
+    def _execute(self) -> None:
+        if not self._context.execute_async_v3(self._device.stream.handle):
+            raise TargetMismatch("the engine did not start on this GPU; build it on the board that will run it")
+
+    def _download(self) -> None:
+        for spec in self.outputs:
+            if spec.name not in self._on_host:
+                self._buffers[spec.name].download(self._device.stream)
+
+
+def _spec(engine: Any, name: str, profile: int | None) -> TensorSpec:
+    """Describe one I/O tensor; an input's dynamic dimensions take their ranges from ``profile``."""
+    sizes = tuple(engine.get_tensor_shape(name))
+    shape = tuple(f"{name}_{axis}" if size < 0 else size for axis, size in enumerate(sizes))
+    ranges = None
+    if profile is not None and min(sizes, default=0) < 0:
+        bounds = list(zip(*engine.get_tensor_profile_shape(name, profile), strict=False))
+        ranges = {dim: DimRange(*bounds[axis]) for axis, dim in enumerate(shape) if isinstance(dim, str)}
+    kind = engine.get_tensor_dtype(name).name
+    return TensorSpec(name, shape, _DTYPES.get(kind, kind.lower()), ranges)

@@ -1,0 +1,171 @@
+"""onnxruntime on the CPU. The engine is the ONNX graph after onnxruntime's own optimisation for this processor."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
+
+from edgekd.backends._feeds import check_feeds
+from edgekd.backends._onnx_ops import append_metadata, op_counts
+from edgekd.core.errors import BuildError, InputError, TargetMismatch
+from edgekd.core.protocols import Array, Backend, BuildReport, Feeds, Session
+from edgekd.core.tensor import TensorSpec
+
+_BUILT_BY = "edgekd.engine"
+_SEVERITY_ERROR = 3
+_LEVELS = (
+    ("all", ort.GraphOptimizationLevel.ORT_ENABLE_ALL),
+    ("extended", ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED),
+    ("basic", ort.GraphOptimizationLevel.ORT_ENABLE_BASIC),
+)
+_DTYPES = {"float": "float32", "double": "float64"}
+# onnxruntime's exceptions have no common base of their own.
+_UNREADABLE = (ort_state.InvalidProtobuf, ort_state.NoSuchFile, UnicodeDecodeError)
+_REFUSED = (
+    ort_state.Fail,
+    ort_state.InvalidArgument,
+    ort_state.InvalidGraph,
+    ort_state.NotImplemented,
+    ort_state.RuntimeException,
+    ort_state.EPFail,
+    RuntimeError,
+    ValueError,
+)
+
+
+class _OrtSession:
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session: ort.InferenceSession | None = session
+        self.inputs = tuple(_spec(tensor) for tensor in session.get_inputs())
+        self.outputs = tuple(_spec(tensor) for tensor in session.get_outputs())
+
+    def run(self, feeds: Feeds) -> dict[str, Array]:
+        if self._session is None:
+            raise RuntimeError("this session is closed")
+        check_feeds(feeds, self.inputs)
+        try:
+            arrays = self._session.run(None, feeds)
+        except _REFUSED as err:
+            shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
+            raise InputError(f"onnxruntime cannot run the engine on {shapes}: {_line(err)}") from err
+        return {spec.name: array for spec, array in zip(self.outputs, arrays, strict=False)}
+
+    def close(self) -> None:
+        self._session = None
+
+
+class _OnnxRuntime:
+    libraries: tuple[str, ...] = ("onnxruntime",)
+    notice: str = ""
+
+    def build(self, onnx: Path, inputs: Sequence[TensorSpec], engine: Path, *, threads: int = 0) -> BuildReport:
+        refusals: dict[str, str] = {}
+        for name, level in _LEVELS:
+            try:
+                _optimise(onnx, engine, level)
+                _load(engine, _options(1, ort.GraphOptimizationLevel.ORT_DISABLE_ALL))
+            except _UNREADABLE as err:
+                raise InputError(f"{onnx} is not a readable ONNX file ({_line(err)}); give a whole one") from err
+            except _REFUSED as err:
+                refusals[name] = _line(err)
+                continue
+            append_metadata(engine, _BUILT_BY, _identity())
+            return _report(onnx, engine, name, refusals)
+        raise BuildError(f"onnxruntime {ort.__version__} refuses {onnx.name}: {refusals[_LEVELS[-1][0]]}")
+
+    def open(self, engine: Path, *, threads: int = 0) -> Session:
+        try:
+            session = _load(engine, _options(threads or _cores(), ort.GraphOptimizationLevel.ORT_DISABLE_ALL))
+            built_by = session.get_modelmeta().custom_metadata_map.get(_BUILT_BY, "something else")
+        except _UNREADABLE as err:
+            raise InputError(f"{engine} is not an engine of this backend ({_line(err)}); build it again") from err
+        except _REFUSED as err:
+            raise TargetMismatch(
+                f"{engine.name} does not load in {_identity()}: {_line(err)}; build it on the machine that will run it"
+            ) from err
+        if built_by != _identity():
+            raise TargetMismatch(
+                f"{engine.name} was built by {built_by}; here is {_identity()}; "
+                "build it on the machine that will run it"
+            )
+        return _OrtSession(session)
+
+
+def _optimise(onnx: Path, engine: Path, level: ort.GraphOptimizationLevel) -> None:
+    options = _options(1, level)
+    options.optimized_model_filepath = str(engine)
+    _load(onnx, options)
+
+
+def _options(threads: int, level: ort.GraphOptimizationLevel) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = level
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _SEVERITY_ERROR
+    # Threads may spin inside a run but not between runs: two candidates timed in turn must not heat each other's cores.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
+
+
+def _load(model: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    ort.set_default_logger_severity(_SEVERITY_ERROR)
+    return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def _report(onnx: Path, engine: Path, level: str, refusals: dict[str, str]) -> BuildReport:
+    before, after = op_counts(onnx), op_counts(engine)
+    nodes = (sum(before.values()), sum(after.values()))
+    facts: dict[str, Any] = {
+        "optimisation": level,
+        "nodes_before": nodes[0],
+        "nodes_after": nodes[1],
+        "ops_before": before,
+        "ops_after": after,
+        "built_by": _identity(),
+    }
+    if refusals:
+        facts["refused_levels"] = refusals
+    return BuildReport(f"{nodes[0]} nodes → {nodes[1]}, optimisation level {level}", facts)
+
+
+def _spec(tensor: Any) -> TensorSpec:
+    """Turn onnxruntime's description of an input or output into a TensorSpec."""
+    if not tensor.type.startswith("tensor("):
+        raise InputError(f"{tensor.name!r} is a {tensor.type}; edgekd runs networks that take and give tensors")
+    element = tensor.type.removeprefix("tensor(").removesuffix(")")
+    # A dimension without a name gets one of its own: two such need not be equal.
+    shape = tuple(f"{tensor.name}_{axis}" if dim is None else dim for axis, dim in enumerate(tensor.shape))
+    return TensorSpec(tensor.name, shape, _DTYPES.get(element, element))
+
+
+def _identity() -> str:
+    """Say what an engine depends on: the library, and the instructions its weights are laid out for."""
+    return f"onnxruntime {ort.__version__} on {platform.machine()}{_vector_width()}"
+
+
+def _vector_width() -> str:
+    # The layout of convolution weights follows the vector width onnxruntime finds (8 floats, or 16 with AVX-512).
+    try:
+        words = set(Path("/proc/cpuinfo").read_text(errors="replace").split())
+    except OSError:
+        return ""
+    return "".join(f" {flag}" for flag in ("avx2", "avx512f", "sve") if flag in words)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _line(err: Exception) -> str:
+    return " ".join(str(err).split())[:300]
+
+
+BACKEND: Backend = _OnnxRuntime()

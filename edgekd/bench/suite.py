@@ -1,0 +1,257 @@
+"""The whole measurement: open the engines, time them in turns, weigh their memory, score them, write one result."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import __version__
+from edgekd.bench import accuracy, conditions, measure, memory
+from edgekd.core import family
+from edgekd.core.artifact import Artifact, Provenance, digest_of, save_manifest, sha256_of, write_atomic
+from edgekd.core.errors import InputError
+from edgekd.core.protocols import Feeds, Session
+from edgekd.core.result import BenchmarkResult, Candidate, EngineRow, Run
+from edgekd.core.samples import Samples
+from edgekd.core.tensor import TensorSpec
+
+Say = Callable[[str], None]
+_SHOWN = 4  # evaluation samples whose pictures are kept for the report
+
+
+class Plan(measure.Pace, Protocol):
+    """``[bench]`` of a recipe, as far as a board needs it."""
+
+    @property
+    def backend(self) -> str:
+        """Which backend's engines are timed."""
+
+    @property
+    def threads(self) -> int:
+        """Intra-op threads of a CPU backend; 0 is every core."""
+
+    @property
+    def scenario(self) -> str:
+        """MLPerf's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One engine to measure.
+
+    Attributes:
+        name: "<role>/<scheme>".
+        role, precision: Its two halves.
+        engine: What is run.
+        onnx_sha256, onnx_bytes: What it was built from.
+        cost: Counted on the ONNX graph before quantization.
+    """
+
+    name: str
+    role: str
+    precision: str
+    engine: Artifact
+    onnx_sha256: str = ""
+    onnx_bytes: int = 0
+    cost: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What accuracy is measured with: an archive of samples, the task (a file of ``edgekd/tasks/``), its options."""
+
+    samples: Artifact
+    task: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all subjects share.
+
+    Attributes:
+        title: Of the result.
+        config: Warm-up, blocks, budget, threads.
+        feeds: An archive of samples; its first entry is what every timed inference is fed. None feeds zeros.
+        scoring: None where there is no truth to score against.
+        engines, steps, notes: Go into the result as they are.
+    """
+
+    title: str
+    config: Plan
+    feeds: Artifact | None = None
+    scoring: Scoring | None = None
+    engines: tuple[EngineRow, ...] = ()
+    steps: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def subjects(engines: Sequence[Artifact]) -> list[Subject]:
+    """Make subjects of engines by what their manifests say of the network ("network" in the facts).
+
+    Raises:
+        InputError: Two engines would have one name, or a file is not an engine.
+    """
+    found: dict[str, Subject] = {}
+    for engine in engines:
+        if engine.kind != "engine":
+            raise InputError(f"{engine.path} is a file of kind {engine.kind!r}; an engine was expected")
+        network = engine.facts.get("network") or {}
+        precision = str(network.get("precision", "as given"))
+        name = f"{network.get('role', engine.path.stem)}/{precision}"
+        if name in found:
+            name = f"{name} {engine.sha256[:8]}"
+        onnx_sha256 = engine.made_by.parents_sha256[0] if engine.made_by.parents_sha256 else ""
+        role = name.partition("/")[0]
+        size, cost = int(network.get("onnx_bytes", 0)), network.get("cost") or {}
+        found[name] = Subject(name, role, precision, engine, onnx_sha256, size, cost)
+    return list(found.values())
+
+
+def provenance(subjects: Sequence[Subject], setting: Setting, config: Mapping[str, Any]) -> Provenance:
+    """Return what the result's manifest will say; ``config`` is ``setting.config`` as plain data."""
+    parents = [subject.engine.sha256 for subject in subjects]
+    parents += [setting.feeds.sha256] if setting.feeds else []
+    parents += [setting.scoring.samples.sha256] if setting.scoring else []
+    scoring = [setting.scoring.task, dict(setting.scoring.options)] if setting.scoring else []
+    names = [subject.name for subject in subjects]
+    rows = [[row.candidate, row.backend, row.ok, row.summary] for row in setting.engines]
+    digest = digest_of([setting.title, dict(config), scoring, names, rows, setting.notes])
+    return Provenance("bench", tuple(parents), digest, {"edgekd": __version__, **_libraries(setting.config.backend)})
+
+
+def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out: Path, say: Say) -> Artifact:
+    """Measure every subject and write ``result.json``, and beside it ``pictures.npz`` where there is something to look at.
+
+    Raises:
+        InputError: There is nothing to measure.
+        MachineError: An engine does not open or run here.
+    """
+    if not subjects:
+        raise InputError(f"{setting.title}: no engine for backend {setting.config.backend!r} was built; nothing to time")
+    backend = family.load("backends", setting.config.backend).BACKEND
+    threads = setting.config.threads
+    with contextlib.ExitStack() as stack:
+        sessions: dict[str, Session] = {}
+        for subject in subjects:
+            sessions[subject.name] = backend.open(subject.engine.path, threads=threads)
+            stack.callback(sessions[subject.name].close)
+        fed = {name: _feeds(session, setting.feeds) for name, session in sessions.items()}
+        say(f"  timing {len(subjects)} engines in turns on {setting.config.backend}")
+        bouts = {name: measure.Bout(session, fed[name]) for name, session in sessions.items()}
+        runs = measure.measure(bouts, setting.config)
+        scores, baseline = _scores(sessions, setting, out, say)
+    say("  weighing each engine's memory in a process of its own")
+    candidates = []
+    for subject in subjects:
+        weight = memory.peak(setting.config.backend, subject.engine.path, fed[subject.name], threads)
+        score = scores.get(subject.name)
+        candidates.append(_candidate(subject, runs[subject.name], weight, score, fed[subject.name]))
+    result = BenchmarkResult(
+        title=setting.title,
+        edgekd=__version__,
+        conditions=conditions.observe(
+            setting.config.backend,
+            ("numpy", *backend.libraries),
+            threads=threads,
+            batch=_batch(fed[subjects[0].name]),
+            scenario=setting.config.scenario,
+        ),
+        candidates=tuple(candidates),
+        engines=setting.engines,
+        baseline_accuracy=baseline.mean if baseline else {},
+        primary_metric=family.load("tasks", setting.scoring.task).PRIMARY if setting.scoring else "",
+        steps=setting.steps,
+        notes=setting.notes,
+    )
+    write_atomic(out, result.to_json())
+    artifact = Artifact("result", out, sha256_of(out), made_by=made_by, facts={"summary": f"{len(candidates)} engines"})
+    save_manifest(artifact)
+    return artifact
+
+
+def pictures(result_path: Path) -> Samples | None:
+    """Return the pictures that ``run`` left beside a result, if there are any."""
+    path = _pictures_path(result_path)
+    return Samples.load(path) if path.exists() else None
+
+
+def _pictures_path(result_path: Path) -> Path:
+    return result_path.with_name("pictures.npz")
+
+
+def _libraries(backend: str) -> dict[str, str]:
+    """Versions that can change a latency. The backend's own list is known without importing its library only by name."""
+    return {"numpy": family.version_of("numpy") or "none", backend: family.version_of(backend) or "none"}
+
+
+def _scores(
+    sessions: Mapping[str, Session], setting: Setting, out: Path, say: Say
+) -> tuple[dict[str, accuracy.Accuracy], accuracy.Accuracy | None]:
+    """Score every session, and keep the first few pictures beside the result."""
+    if setting.scoring is None:
+        return {}, None
+    task = family.load("tasks", setting.scoring.task)
+    samples = Samples.load(setting.scoring.samples.path)
+    say(f"  scoring on {samples.source}")
+    scores = {name: accuracy.score(session, samples, task, setting.scoring.options) for name, session in sessions.items()}
+    baseline = accuracy.baseline(samples, task, setting.scoring.options)
+    if hasattr(task, "picture"):
+        shown = {name: score.outputs for name, score in scores.items()}
+        if baseline:
+            shown = {task.BASELINE: baseline.outputs, **shown}
+        _keep_pictures(_pictures_path(out), samples, {n: [task.picture(o) for o in outputs[:_SHOWN]] for n, outputs in shown.items()})
+    return scores, baseline
+
+
+def _keep_pictures(path: Path, samples: Samples, shown: Mapping[str, Sequence[NDArray[np.uint8]]]) -> None:
+    inputs = {name: np.stack(pictures) for name, pictures in shown.items()}
+    truth = samples.truth[:_SHOWN] if samples.truth is not None else None
+    Samples(inputs, samples.names[:_SHOWN], samples.source, truth).save(path)
+
+
+def _feeds(session: Session, archive: Artifact | None) -> Feeds:
+    if archive is None:
+        return {spec.name: np.zeros(spec.at("opt"), spec.dtype) for spec in session.inputs}
+    feeds = Samples.load(archive.path).feeds(0)
+    return {spec.name: _fit(spec, feeds) for spec in session.inputs}
+
+
+def _fit(spec: TensorSpec, feeds: Feeds) -> NDArray[Any]:
+    if spec.name not in feeds or not spec.admits(feeds[spec.name].shape):
+        found = {name: array.shape for name, array in feeds.items()}
+        raise InputError(f"the engine takes {spec}, the samples hold {found}; give samples of this network")
+    return np.ascontiguousarray(feeds[spec.name], spec.dtype)
+
+
+def _batch(feeds: Feeds) -> int:
+    shape = next(iter(feeds.values())).shape
+    return int(shape[0]) if shape else 1
+
+
+def _candidate(
+    subject: Subject, timed: Run, weight: memory.Memory, score: accuracy.Accuracy | None, feeds: Feeds
+) -> Candidate:
+    return Candidate(
+        name=subject.name,
+        role=subject.role,
+        precision=subject.precision,
+        engine_sha256=subject.engine.sha256,
+        onnx_sha256=subject.onnx_sha256,
+        inputs={name: tuple(array.shape) for name, array in feeds.items()},
+        runs=(timed,),
+        cost=subject.cost,
+        onnx_bytes=subject.onnx_bytes,
+        engine_bytes=subject.engine.path.stat().st_size,
+        peak_memory_bytes=weight.peak_bytes,
+        idle_memory_bytes=weight.idle_bytes,
+        accuracy=score.mean if score else {},
+        accuracy_per_sample=score.per_sample if score else {},
+        notes=(f"memory not measured: {weight.reason}",) if weight.reason else (),
+    )

@@ -1,0 +1,41 @@
+"""Time engines in turns on this machine: latency percentiles, throughput, memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgekd.bench import suite
+from edgekd.cli._options import Json, Output, Quiet, Samples, Sets, talker
+from edgekd.core import family
+from edgekd.core.artifact import Artifact, read_artifact, sha256_of
+from edgekd.core.recipe import recipe_from
+from edgekd.core.result import read_result
+from edgekd.core.schema import to_plain
+
+
+def command(
+    engines: Annotated[list[Path], typer.Argument(help="Engines that edgekd built here; the first is compared with.")],
+    output: Output = None,
+    samples: Samples = None,
+    set_: Sets = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Time engines in turns on this machine: latency percentiles, throughput, memory."""
+    artifacts = [read_artifact(path) for path in engines]
+    backend = str(artifacts[0].facts.get("backend", "onnxruntime"))
+    recipe = recipe_from({}, [f"bench.backend={backend}", *(set_ or ())])
+    feeds = Artifact("samples", samples, sha256_of(samples)) if samples else None
+    subjects = suite.subjects(artifacts)
+    setting = suite.Setting(engines[0].stem, recipe.bench, feeds)
+    out = output or Path("result.json")
+    made_by = suite.provenance(subjects, setting, to_plain(recipe.bench))
+    suite.run(subjects, setting, made_by, out, talker(quiet))
+    if json_:
+        typer.echo(out.read_text(), nl=False)
+    else:
+        typer.echo(family.load("report", "terminal").render(read_result(out), None), nl=False)
+        typer.echo(f"\nresult  {out}")

@@ -1,0 +1,29 @@
+"""Write a result again as a terminal table, Markdown, or a self-contained page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgekd.bench import suite
+from edgekd.cli._options import Output
+from edgekd.core import family
+from edgekd.core.artifact import write_atomic
+from edgekd.core.result import read_result
+
+
+def command(
+    result: Annotated[Path, typer.Argument(help="A result.json.")],
+    format_: Annotated[str, typer.Option("--format", "-f", help="terminal, markdown or html.")] = "terminal",
+    output: Output = None,
+) -> None:
+    """Write a result again as a terminal table, Markdown, or a self-contained page."""
+    writer = family.load("report", format_)
+    text = writer.render(read_result(result), suite.pictures(result))
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_atomic(output, text)
+        typer.echo(output)

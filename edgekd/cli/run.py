@@ -1,0 +1,39 @@
+"""Run a whole recipe, or any ONNX file, through every stage to a result and a report."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgekd import pipeline
+from edgekd.cli._options import Dims, Images, Json, Module, Output, Quiet, Sets, sizes, talker
+from edgekd.core import family
+from edgekd.job import job_from
+
+
+def command(
+    source: Annotated[str, typer.Argument(help="A pair (folder or name), a checkpoint, or any ONNX file.")],
+    output: Output = None,
+    set_: Sets = None,
+    dim: Dims = None,
+    images: Images = None,
+    module: Module = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run first, and stop.")] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a whole recipe, or any ONNX file, through every stage to a result and a report.
+
+    What is there already, made from the same files with the same settings and versions, is not made again.
+    """
+    job = job_from(source, output, set_ or (), module)
+    job = job.with_data(images, sizes(dim))
+    done = pipeline.run(job, talker(quiet), dry_run=dry_run)
+    if done is None:
+        return
+    if json_:
+        typer.echo(done.result_path.read_text(), nl=False)
+        return
+    typer.echo(family.load("report", "terminal").render(done.result), nl=False)
+    typer.echo(f"\nresult  {done.result_path}\nreport  {done.report_path}")

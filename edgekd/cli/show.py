@@ -1,0 +1,112 @@
+"""Show what any file of edgekd's is: an ONNX or engine with its manifest, samples, a result, a recipe, a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgekd.cli._options import Json, answer
+from edgekd.core import family, units
+from edgekd.core.artifact import manifest_path, read_artifact, sha256_of
+from edgekd.core.errors import InputError
+from edgekd.core.recipe import load_recipe
+from edgekd.core.result import read_result
+from edgekd.core.samples import Samples
+from edgekd.core.schema import to_plain
+from edgekd.job import check_names
+
+_LONG = 100  # characters of a fact that a terminal line holds
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help="Any file that edgekd reads or writes.")],
+    json_: Json = False,
+) -> None:
+    """Show what any file of edgekd's is: an ONNX or engine with its manifest, samples, a result, a recipe, a checkpoint."""
+    if not file.is_file():
+        raise InputError(f"{file} does not exist; a file that edgekd wrote, an ONNX file or a recipe was expected")
+    if file.suffix == ".json" and file.with_suffix("").is_file():
+        file = file.with_suffix("")  # a manifest: show what it belongs to
+    if file.suffix == ".json" and not json_:
+        typer.echo(family.load("report", "terminal").render(read_result(file), None), nl=False)
+        return
+    found = describe(file)
+    if json_:
+        answer(found)
+    else:
+        for line in _lines(found):
+            typer.echo(line)
+
+
+def describe(file: Path) -> dict[str, Any]:
+    """Return what is known of a file as plain data.
+
+    Raises:
+        InputError: It is not a file that edgekd reads, or is broken.
+    """
+    about: dict[str, Any] = {"file": file.name, "bytes": file.stat().st_size, "sha256": sha256_of(file)}
+    if file.suffix == ".toml":
+        recipe = load_recipe(file)
+        check_names(recipe)
+        return about | {"kind": "recipe", **to_plain(recipe)}
+    if file.suffix == ".json":
+        return about | {"kind": "result", **to_plain(read_result(file))}
+    if manifest_path(file).exists():
+        artifact = read_artifact(file)
+        return about | {
+            "kind": artifact.kind,
+            "inputs": [str(spec) for spec in artifact.inputs],
+            "outputs": [str(spec) for spec in artifact.outputs],
+            "made_by": to_plain(artifact.made_by),
+            "facts": dict(artifact.facts),
+        }
+    if file.suffix == ".npz":
+        samples = Samples.load(file)
+        shapes = {name: list(array.shape) for name, array in samples.inputs.items()}
+        return about | {"kind": "samples", "source": samples.source, "inputs": shapes, "names": list(samples.names)}
+    if file.suffix == ".onnx":
+        return about | {"kind": "onnx, given (no manifest)", **_onnx(file)}
+    if file.suffix in (".safetensors", ".pt", ".pth"):
+        return about | {"kind": "checkpoint", **_checkpoint(file)}
+    raise InputError(
+        f"{file} has no manifest, and {file.suffix or 'no suffix'!r} is not one that edgekd reads; "
+        "an .onnx, .npz, .toml, .safetensors, .pt, result .json, or a file with its manifest was expected"
+    )
+
+
+def _onnx(file: Path) -> dict[str, Any]:
+    graph = family.load_module("edgekd.graph.model")
+    model = graph.load_onnx(file)
+    inputs, outputs = graph.specs(model)
+    return {
+        "inputs": [str(spec) for spec in inputs],
+        "outputs": [str(spec) for spec in outputs],
+        "opset": graph.opset_of(model),
+        "producer": f"{model.producer_name} {model.producer_version}".strip(),
+    }
+
+
+def _checkpoint(file: Path) -> dict[str, Any]:
+    state = family.load_module("edgekd.checkpoint").read_state(file)
+    parameters = sum(tensor.numel() for tensor in state.values())
+    tensors = {name: f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for name, tensor in state.items()}
+    return {"parameters": parameters, "tensors": tensors}
+
+
+def _lines(found: Mapping[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for key, value in found.items():
+        if isinstance(value, Mapping) and value:
+            lines += [f"{indent}{key}", *_lines(value, indent + "  ")]
+        else:
+            text = f"{units.mib(value)} MiB" if key == "bytes" else _text(value)
+            lines.append(f"{indent}{key:<16} {text}")
+    return lines
+
+
+def _text(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"

@@ -1,0 +1,215 @@
+"""Results → ratios with intervals: who is faster, smaller, better, and whether the samples can tell.
+
+Inside one result candidates took turns, so their blocks are paired. Across results they did not: same-named candidates
+are compared unpaired, and only where every condition is equal.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgekd.core.errors import InputError, NotComparable
+from edgekd.core.numerics import FloatArray, bootstrap_ratio
+from edgekd.core.result import BenchmarkResult, Candidate
+
+# 2/2^6 = 0.03: six pairs are the fewest whose signs alone can reach 5 %.
+BLOCKS_MIN = 6
+_RESAMPLES, _SEED = 2000, 0
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A ratio (pure number, 1 is "no change") with its 95 % interval.
+
+    Attributes:
+        value: The ratio.
+        low, high: Bootstrap percentile interval over blocks.
+        blocks: How many blocks of the shorter side it rests on.
+    """
+
+    value: float
+    low: float
+    high: float
+    blocks: int
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves 1 out, on enough blocks; where not, people are shown "~"."""
+        return self.blocks >= BLOCKS_MIN and not self.low <= 1 <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f}x ({self.low:.2f}–{self.high:.2f}){'' if self.is_clear else ' ~'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One candidate against another.
+
+    Attributes:
+        title, candidate: Whose row it is.
+        against_title, against: What it is compared with.
+        paired: Whether the two took turns in one process.
+        speedup: Latency of the other over this one's: above 1 is faster.
+        throughput: Inferences per second, this over the other.
+        ratios: This over the other: ``onnx_bytes``, ``engine_bytes``, ``peak_memory_bytes`` and each counted cost,
+            where both sides know it.
+        differences: Metric → this minus the other.
+    """
+
+    title: str
+    candidate: str
+    against_title: str
+    against: str
+    paired: bool
+    speedup: Interval
+    throughput: Interval
+    ratios: Mapping[str, float]
+    differences: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All rows: first those inside each result, then those across results."""
+
+    rows: tuple[Row, ...]
+
+    def row(self, candidate: str, title: str | None = None) -> Row:
+        """Return the first row of ``candidate`` (in the result called ``title``). Raises NotComparable."""
+        for row in self.rows:
+            if row.candidate == candidate and title in (None, row.title):
+                return row
+        names = ", ".join(row.candidate for row in self.rows) or "none"
+        raise NotComparable(f"no row for {candidate!r}; there are: {names}")
+
+
+def compare(results: Sequence[BenchmarkResult], baseline: str | None = None) -> Comparison:
+    """Compare the candidates inside each result, and same-named candidates of later results with the first's.
+
+    Args:
+        results: One or more.
+        baseline: The candidate that others of its own result are compared with; default: the result's first.
+
+    Raises:
+        NotComparable: Two results were taken under unlike conditions or share no candidate, or there is no baseline.
+        InputError: No result was given.
+    """
+    if not results:
+        raise InputError("no result to compare; give one result.json or more")
+    first, *others = results
+    for other in others:
+        _require_alike(first, other)
+    inside = itertools.chain.from_iterable(_within(result, baseline) for result in results)
+    across = itertools.chain.from_iterable(_across(first, other) for other in others)
+    return Comparison((*inside, *across))
+
+
+def median_interval(values: FloatArray) -> tuple[float, float, float]:
+    """Return (median, low, high) of (blocks,) float64 with its 95 % percentile-bootstrap interval."""
+    medians = np.median(values[_draws(len(values), _SEED)], axis=1)
+    low, high = np.quantile(medians, [0.025, 0.975])
+    return float(np.median(values)), float(low), float(high)
+
+
+def unpaired_ratio(a: FloatArray, b: FloatArray) -> tuple[float, float, float]:
+    """Return ``median(a) / median(b)`` with its 95 % interval, each side's blocks resampled on their own.
+
+    Args:
+        a: (blocks_a,) float64, positive.
+        b: (blocks_b,) float64, positive.
+    """
+    logs = [np.median(np.log(x)[_draws(len(x), seed)], axis=1) for seed, x in enumerate((a, b))]
+    low, high = np.quantile(logs[0] - logs[1], [0.025, 0.975])
+    return float(np.median(a) / np.median(b)), math.exp(float(low)), math.exp(float(high))
+
+
+def block_throughputs(candidate: Candidate) -> FloatArray:
+    """Return (blocks,) float64: inferences per second of each block."""
+    blocks = [block for run in candidate.runs for block in run.blocks_ns]
+    return np.array([1e9 * len(block) / sum(block) for block in blocks], np.float64)
+
+
+def _within(result: BenchmarkResult, baseline: str | None) -> Iterator[Row]:
+    against = result.candidate(baseline) if baseline else result.candidates[0]
+    for candidate in result.candidates:
+        if candidate is not against:
+            yield _row((result, candidate), (result, against))
+
+
+def _across(first: BenchmarkResult, other: BenchmarkResult) -> Iterator[Row]:
+    known = {candidate.name: candidate for candidate in first.candidates}
+    for candidate in other.candidates:
+        if against := known.get(candidate.name):
+            yield _row((other, candidate), (first, against))
+
+
+def _row(this: tuple[BenchmarkResult, Candidate], that: tuple[BenchmarkResult, Candidate]) -> Row:
+    (result, mine), (other_result, other) = this, that
+    # Block i of both ran in round i only if one process measured both, for as many rounds.
+    shapes = [tuple(len(run.blocks_ns) for run in candidate.runs) for candidate in (mine, other)]
+    paired = result is other_result and shapes[0] == shapes[1]
+    ratio = bootstrap_ratio if paired else unpaired_ratio
+    blocks = min(map(sum, shapes))
+    return Row(
+        title=result.title,
+        candidate=mine.name,
+        against_title=other_result.title,
+        against=other.name,
+        paired=paired,
+        speedup=Interval(*ratio(other.block_medians_ms, mine.block_medians_ms), blocks),
+        throughput=Interval(*ratio(block_throughputs(mine), block_throughputs(other)), blocks),
+        ratios=_ratios(_sizes(mine), _sizes(other)),
+        differences={key: mine.accuracy[key] - other.accuracy[key] for key in mine.accuracy if key in other.accuracy},
+    )
+
+
+def _sizes(candidate: Candidate) -> dict[str, float | None]:
+    names = ("onnx_bytes", "engine_bytes", "peak_memory_bytes")
+    return {**{name: getattr(candidate, name) for name in names}, **candidate.cost}
+
+
+def _ratios(mine: Mapping[str, float | None], others: Mapping[str, float | None]) -> dict[str, float]:
+    """Return mine over others where both are known and the other is not nothing."""
+    known = {name: (value, others.get(name)) for name, value in mine.items()}
+    return {name: a / b for name, (a, b) in known.items() if a is not None and b}
+
+
+def _require_alike(first: BenchmarkResult, other: BenchmarkResult) -> None:
+    """Raise NotComparable, naming every field that differs and both values."""
+    said = [
+        f"{name}: {_say(mine)} against {_say(theirs)}"
+        for name, (mine, theirs) in first.conditions.differs_from(other.conditions).items()
+    ]
+    fed = {candidate.name: candidate.inputs for candidate in first.candidates}
+    shared = [candidate for candidate in other.candidates if candidate.name in fed]
+    said += [
+        f"inputs of {candidate.name}: {_say(fed[candidate.name])} against {_say(candidate.inputs)}"
+        for candidate in shared
+        if fed[candidate.name] != candidate.inputs
+    ]
+    if said:
+        raise NotComparable(
+            f"{first.title} and {other.title} were measured under unlike conditions: {'; '.join(said)}; "
+            "measure both again on one machine in one go"
+        )
+    if not shared:
+        names = (", ".join(candidate.name for candidate in result.candidates) for result in (first, other))
+        raise NotComparable(f"{first.title} ({next(names)}) and {other.title} ({next(names)}) share no candidate")
+
+
+def _say(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_say(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return "not told" if value is None else str(value)
+
+
+def _draws(size: int, seed: int) -> Any:
+    """Return (resamples, size) indices: the same for the same size and seed."""
+    return np.random.default_rng(_SEED + seed).integers(0, size, size=(_RESAMPLES, size))

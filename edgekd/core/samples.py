@@ -1,0 +1,73 @@
+"""Samples: feeds for a network, with or without the truth, in one ``.npz`` that travels to a board with numpy alone.
+
+Keys of the archive: ``input/<tensor>`` (N, *shape with its batch axis), ``truth`` (N, ...), ``seen`` (N, ...) what the
+task's ``degrade`` made for people to look at, ``names`` (N,) text, ``source`` one line that says where they are from.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.core.artifact import atomic_path
+from edgekd.core.errors import InputError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Feeds and, for scoring, truths.
+
+    Attributes:
+        inputs: Tensor name → (N, *tensor shape), each entry along N a whole feed, batch axis included.
+        names: One a sample.
+        source: Where they are from, in words; shown beside every figure made with them.
+        truth: (N, ...) what the task's metric compares with, or None.
+        seen: (N, ...) what people are shown as the network's input, or None.
+    """
+
+    inputs: Mapping[str, Array]
+    names: tuple[str, ...]
+    source: str
+    truth: Array | None = None
+    seen: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def feeds(self, index: int) -> dict[str, Array]:
+        """Return sample ``index`` as feeds: tensor name → array of the tensor's shape."""
+        return {name: array[index] for name, array in self.inputs.items()}
+
+    def save(self, path: Path) -> None:
+        """Write the archive, whole or not at all."""
+        arrays: dict[str, Array] = {f"input/{name}": array for name, array in self.inputs.items()}
+        arrays |= {"names": np.array(self.names), "source": np.array(self.source)}
+        arrays |= {key: value for key, value in (("truth", self.truth), ("seen", self.seen)) if value is not None}
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path) -> Samples:
+        """Read an archive.
+
+        Raises:
+            InputError: It is missing, or is not a samples archive.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                inputs = {key.removeprefix("input/"): data[key] for key in data.files if key.startswith("input/")}
+                names = tuple(map(str, data["names"]))
+                samples = cls(inputs, names, str(data["source"]), *(data[k] if k in data.files else None for k in ("truth", "seen")))
+        except (OSError, KeyError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as err:
+            raise InputError(f"{path} is not an edgekd samples archive ({type(err).__name__}: {str(err)[:100]})") from err
+        if not inputs or any(len(array) != len(names) for array in inputs.values()) or not names:
+            raise InputError(f"{path} holds no samples, or not one of every input for each of its {len(names)} names")
+        return samples

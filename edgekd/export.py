@@ -1,0 +1,283 @@
+"""Checkpoint → ONNX by torch's dynamo exporter, or its TorchScript one, and per-output parity with the torch module."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import itertools
+import logging
+import math
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import ModelProto
+from torch import nn
+from torch.onnx.errors import OnnxExporterError
+
+from edgekd import __version__, provenance
+from edgekd.core.artifact import Artifact, save_manifest, sha256_of
+from edgekd.core.errors import BuildError, EdgeKDError, InputError, ParityError
+from edgekd.core.recipe import ExportConfig
+from edgekd.core.samples import Samples
+from edgekd.core.tensor import DimRange, TensorSpec
+from edgekd.graph.cost import cost_of
+from edgekd.graph.evaluate import Evaluator
+from edgekd.graph.model import graphs, infer_shapes, load_onnx, opset_of, save_onnx, specs
+from edgekd.graph.parity import compare, to_facts
+
+TAKES, GIVES = "checkpoint", "onnx"
+
+DEFAULT_OPSET = 17
+_COMPARED, _SEED = 4, 0
+# What both exporters raise on networks they cannot follow; torch.export's own errors derive from these.
+_REFUSALS = (
+    OnnxExporterError,
+    torch._dynamo.exc.TorchDynamoException,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    NotImplementedError,
+    AssertionError,
+    EdgeKDError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to export, and from where.
+
+    Attributes:
+        checkpoint_sha256: The weights' file.
+        config: Shape, ranges, exporter and tolerance.
+        opset: The opset to write; 0 for ``config.opset``, or 17 where that is 0 too.
+        samples: Real feeds for parity, or None.
+        metadata: Written into the file as ``edgekd.<key>``: pair, role, task.
+        out: The file to write.
+    """
+
+    checkpoint_sha256: str
+    config: ExportConfig
+    opset: int
+    samples: Samples | None
+    metadata: Mapping[str, str]
+    out: Path
+
+
+def run(module: nn.Module, job: Job) -> Artifact:
+    """Export ``module``, one input and any number of outputs, and prove it.
+
+    Args:
+        module: The network in eval mode, on the CPU.
+        job: What to export.
+
+    Raises:
+        InputError: The shape and ranges do not fit the network.
+        BuildError: Neither exporter can follow the network.
+        ParityError: The ONNX file does not give the module's numbers.
+    """
+    config = job.config
+    ranges = {name: DimRange(*values) for name, values in config.ranges.items()}
+    spec = TensorSpec("input", config.shape, "float32", ranges or None)
+    unused = set(ranges) - {dim for dim in config.shape if isinstance(dim, str)}
+    if unused:
+        raise InputError(f"export.ranges names {', '.join(sorted(unused))}; export.shape has {list(config.shape)}")
+    feeds = _feeds(spec, job.samples)
+    expected = [_reference(module, feed) for feed in feeds]
+    opset = job.opset or config.opset or DEFAULT_OPSET
+    model, facts = _exported(module, spec, opset, (config.exporter, sorted(expected[0])))
+    facts |= {"parity": _parity(model, feeds, expected, config.tolerance), "parity_on": _source(job.samples)}
+    _stamp(model, job, facts)
+    save_onnx(model, job.out)
+    sizes = {name: r.opt for name, r in ranges.items()}
+    facts["cost"] = dataclasses.asdict(cost_of(model, sizes))
+    inputs, outputs = specs(model, config.ranges)
+    made_by = provenance.export(job.checkpoint_sha256, config, job.opset, job.metadata)
+    artifact = Artifact("onnx", job.out, sha256_of(job.out), inputs, outputs, made_by, facts)
+    save_manifest(artifact)
+    return artifact
+
+
+def _feeds(spec: TensorSpec, samples: Samples | None) -> list[NDArray[np.float32]]:
+    """Return what parity is proven on: the samples that fit, and a random feed at min, opt and max of the ranges."""
+    real = [] if samples is None else [samples.feeds(i).get(spec.name) for i in range(min(_COMPARED, len(samples)))]
+    fitting = [np.asarray(array, np.float32) for array in real if array is not None and spec.admits(array.shape)]
+    if samples is not None and not fitting:
+        found = ", ".join(f"{name} {list(array.shape[1:])}" for name, array in samples.inputs.items())
+        raise InputError(f"the samples hold {found}; export.shape {spec} was expected")
+    rng = np.random.default_rng(_SEED)
+    shapes = (
+        dict.fromkeys(spec.at(which) for which in ("min", "opt", "max")) if not spec.is_static or not fitting else {}
+    )
+    return fitting + [rng.random(shape, np.float32) for shape in shapes]
+
+
+def _source(samples: Samples | None) -> str:
+    return samples.source if samples is not None else f"synthetic, seed {_SEED}"
+
+
+def _reference(module: nn.Module, feed: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    try:
+        with torch.no_grad():
+            found = module(torch.from_numpy(np.ascontiguousarray(feed)))
+    except (RuntimeError, ValueError, TypeError, IndexError) as err:
+        raise InputError(
+            f"the network does not run on input {list(feed.shape)}: {_one_line(err)}; check export.shape"
+        ) from err
+    return {_output(i): tensor.numpy() for i, tensor in enumerate(_flat(found))}
+
+
+def _flat(found: Any) -> list[torch.Tensor]:
+    if isinstance(found, torch.Tensor):
+        return [found]
+    if isinstance(found, Mapping):
+        return _flat(list(found.values()))
+    if isinstance(found, (list, tuple)):
+        return list(itertools.chain.from_iterable(map(_flat, found)))
+    raise InputError(
+        f"the network gives {type(found).__name__}; tensors, or tuples, lists or dicts of them, were expected"
+    )
+
+
+def _output(index: int) -> str:
+    return "output" if index == 0 else f"output.{index}"
+
+
+def _exported(
+    module: nn.Module, spec: TensorSpec, opset: int, how: tuple[str, Sequence[str]]
+) -> tuple[ModelProto, dict[str, Any]]:
+    """Export by the first exporter that can, at the very opset asked for.
+
+    Returns:
+        The graph; facts: "exporter", "opset", and "fallback_reason" where the first one was passed over.
+    """
+    exporter, names = how
+    tries = {"auto": ("dynamo", "torchscript")}.get(exporter, (exporter,))
+    reasons: list[str] = []
+    for name in tries:
+        try:
+            model = _export_once(module, spec, opset, (name == "dynamo", names))
+        except _REFUSALS as err:
+            reasons.append(f"{name}: {_one_line(err)}")
+            continue
+        facts: dict[str, Any] = {"exporter": name, "opset": opset}
+        return model, facts | ({"fallback_reason": reasons[0]} if reasons else {})
+    raise BuildError(f"torch {torch.__version__} cannot export the network to opset {opset}; {'; '.join(reasons)}")
+
+
+def _export_once(module: nn.Module, spec: TensorSpec, opset: int, how: tuple[bool, Sequence[str]]) -> ModelProto:
+    dynamo, names = how
+    example = torch.rand(spec.at("opt"), generator=torch.Generator().manual_seed(_SEED))
+    dims = {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+    options: dict[str, Any] = {
+        "input_names": [spec.name],
+        "output_names": list(names),
+        "opset_version": opset,
+        "dynamo": dynamo,
+    }
+    if dynamo:
+        options |= {"verbose": False, "optimize": True, "external_data": False}
+        if dims:
+            options["dynamic_shapes"] = (_torch_dims(dims, spec),)
+    elif dims:
+        options["dynamic_axes"] = {spec.name: dims, **{name: {} for name in names}}
+    with tempfile.TemporaryDirectory(prefix="edgekd-export-") as folder, _quiet():
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(module, (example,), str(path), **options)
+        model = load_onnx(path)
+    if opset_of(model) != opset:
+        raise BuildError(f"wrote opset {opset_of(model)} where {opset} was asked for")
+    if [value.name for value in model.graph.output] != list(names):
+        raise BuildError(
+            f"wrote outputs {', '.join(v.name for v in model.graph.output)} where {', '.join(names)} were asked for"
+        )
+    return _restore_dims(model, spec)
+
+
+def _torch_dims(dims: Mapping[int, str], spec: TensorSpec) -> dict[int, Any]:
+    """Return torch.export's dimensions; one name used twice is one dimension."""
+    made = {}
+    for name in dict.fromkeys(dims.values()):
+        low, high = (getattr((spec.ranges or {})[name], end) for end in ("min", "max"))
+        made[name] = torch.export.Dim(name, min=low, max=high) if high > low else low
+    return {axis: made[name] for axis, name in dims.items()}
+
+
+def _restore_dims(model: ModelProto, spec: TensorSpec) -> ModelProto:
+    """Write the input's shape as the recipe names it, and let the outputs' follow from it."""
+    for dim, known in zip(model.graph.input[0].type.tensor_type.shape.dim, spec.shape, strict=True):
+        if isinstance(known, str):
+            dim.dim_param = known
+        else:
+            dim.dim_value = known
+    return infer_shapes(model)
+
+
+def _parity(
+    model: ModelProto,
+    feeds: Sequence[NDArray[np.float32]],
+    expected: Sequence[Mapping[str, NDArray[Any]]],
+    tolerance: float,
+) -> dict[str, Any]:
+    evaluate = Evaluator(model)
+    worst = compare(expected, (evaluate({"input": feed}) for feed in feeds), frozenset())
+    for name, apart in worst.items():
+        if not apart.relative <= tolerance:
+            raise ParityError(
+                f"the export moved {name!r} by {apart.relative:.3g} of its peak (largest {apart.max_abs:.3g}); "
+                f"at most {tolerance:g} was expected: try another export.exporter, or raise export.tolerance"
+            )
+    return to_facts(worst)
+
+
+def _stamp(model: ModelProto, job: Job, facts: Mapping[str, Any]) -> None:
+    """Say in the file itself where it is from, and forget what names this machine: stack traces, source paths."""
+    for graph in graphs(model.graph):
+        for item in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+            item.ClearField("metadata_props")
+            item.ClearField("doc_string")
+    del model.metadata_props[:]
+    model.ClearField("doc_string")
+    model.producer_name, model.producer_version = "edgekd", __version__
+    model.graph.name = job.metadata.get("pair", "edgekd")
+    parity = max((entry["relative"] for entry in facts["parity"].values()), default=math.nan)
+    props = {
+        "version": __version__,
+        "source_sha256": job.checkpoint_sha256,
+        "exporter": facts["exporter"],
+        "parity": f"{parity:.3g}",
+    }
+    onnx.helper.set_model_props(model, {f"edgekd.{key}": value for key, value in {**job.metadata, **props}.items()})
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporters' prints, warnings and log lines from the terminal; what matters comes as an exception."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+def _one_line(err: BaseException) -> str:
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    return f"{type(err).__name__}: {lines[0] if lines else 'no message'}"[:200]

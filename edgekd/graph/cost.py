@@ -1,0 +1,185 @@
+"""What a network costs, counted on its ONNX graph: parameters, multiply-accumulates, bytes.
+
+Differs from the usual "FLOPs" tables: as in torch.utils.flop_counter, only convolutions and matrix products count (two
+operations a multiply-accumulate); elementwise work, pooling and normalisation are free here, and recurrent layers,
+which torch does not count, are taken as their matrix products.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import onnx
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+
+from edgekd.graph.model import dims_of, infer_shapes, subgraphs
+
+Shapes = Mapping[str, tuple[int, ...]]
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
+_QUANTIZED = (TensorProto.INT8, TensorProto.UINT8)
+_BYTES = {t: onnx.helper.tensor_dtype_to_np_dtype(t).itemsize for t in onnx.helper.get_all_tensor_dtypes()}
+_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One inference's cost.
+
+    Attributes:
+        parameters: Weights, biases and normalisation statistics: float or quantized elements.
+        macs: Multiply-accumulates of convolutions, matrix products and recurrent layers.
+        flops: Two a multiply-accumulate.
+        weight_bytes: All constants as stored.
+        activation_bytes: Every tensor that a node writes, once.
+        nodes: How many, those in subgraphs included.
+        uncounted: Weighty nodes whose shapes could not be inferred; 0 where ``macs`` is whole.
+    """
+
+    parameters: int
+    macs: int
+    flops: int
+    weight_bytes: int
+    activation_bytes: int
+    nodes: int
+    uncounted: int = 0
+
+
+def cost_of(model: ModelProto, sizes: Mapping[str, int] | None = None) -> Cost:
+    """Count ``model``.
+
+    Args:
+        model: The graph.
+        sizes: The size to take for each named dynamic dimension.
+    """
+    static = ModelProto()
+    static.CopyFrom(model)
+    for value in static.graph.input:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in (sizes or {}):
+                dim.dim_value = (sizes or {})[dim.dim_param]
+    if sizes:
+        del static.graph.value_info[:]
+        for value in static.graph.output:
+            value.type.tensor_type.ClearField("shape")
+    count = _Count()
+    count.graph(infer_shapes(static).graph, {}, frozenset())
+    macs = count.macs
+    return Cost(
+        count.parameters, macs, 2 * macs, count.weight_bytes, count.activation_bytes, count.nodes, count.uncounted
+    )
+
+
+class _Count:
+    """The running sums of one walk over a graph and its subgraphs."""
+
+    def __init__(self) -> None:
+        self.parameters = self.macs = self.weight_bytes = self.activation_bytes = self.nodes = self.uncounted = 0
+
+    def graph(self, graph: GraphProto, outer: Shapes, outer_scales: frozenset[str]) -> None:
+        shapes, types = dict(outer), {}
+        for value in (*graph.input, *graph.value_info, *graph.output):
+            dims = dims_of(value)
+            types[value.name] = value.type.tensor_type.elem_type
+            if dims is not None and all(isinstance(dim, int) for dim in dims):
+                shapes[value.name] = tuple(dim for dim in dims if isinstance(dim, int))
+        scales = outer_scales | _scales(graph)
+        for tensor in graph.initializer:
+            shapes[tensor.name] = tuple(tensor.dims)
+            self._constant(tensor, tensor.name in scales)
+        for node in graph.node:
+            self._node(node, shapes, types, scales)
+
+    def _node(
+        self, node: NodeProto, shapes: dict[str, tuple[int, ...]], types: Mapping[str, int], scales: frozenset[str]
+    ) -> None:
+        if node.op_type == "Constant":
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    shapes[node.output[0]] = tuple(attribute.t.dims)
+                    self._constant(attribute.t, node.output[0] in scales)
+            return
+        self.nodes += 1
+        for name in node.output:
+            if name in shapes:
+                self.activation_bytes += math.prod(shapes[name]) * _BYTES.get(types.get(name, 0), 4)
+        rule = _RULES.get(node.op_type)
+        if rule is not None:
+            try:
+                self.macs += rule(node, shapes)
+            except (KeyError, IndexError):
+                self.uncounted += 1
+        self._branches(node, shapes, scales)
+
+    def _branches(self, node: NodeProto, shapes: Shapes, scales: frozenset[str]) -> None:
+        """Count subgraphs: all of their weights, and the dearest branch's work (If takes one, Loop counts once)."""
+        branches = []
+        for inner in subgraphs(node):
+            branch = _Count()
+            branch.graph(inner, shapes, scales)
+            branches.append(branch)
+        for name in ("parameters", "weight_bytes", "nodes", "uncounted"):
+            setattr(self, name, getattr(self, name) + sum(getattr(branch, name) for branch in branches))
+        for name in ("macs", "activation_bytes"):
+            setattr(self, name, getattr(self, name) + max((getattr(branch, name) for branch in branches), default=0))
+
+    def _constant(self, tensor: TensorProto, is_scale: bool) -> None:
+        size = math.prod(tensor.dims)
+        self.weight_bytes += size * _BYTES.get(tensor.data_type, 0)
+        if not is_scale and tensor.dims and tensor.data_type in (*_FLOATS, *_QUANTIZED):
+            self.parameters += size
+
+
+def _scales(graph: GraphProto) -> frozenset[str]:
+    """Name what Q/DQ nodes take as scale and zero_point: part of the arithmetic, not of the network's parameters."""
+    quantizers = ("QuantizeLinear", "DequantizeLinear")
+    return frozenset(name for node in graph.node if node.op_type in quantizers for name in node.input[1:])
+
+
+def _conv(node: NodeProto, shapes: Shapes) -> int:
+    # weight (M, C/group, *kernel): each output element takes C/group * kernel products
+    return math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[1]][1:])
+
+
+def _conv_transpose(node: NodeProto, shapes: Shapes) -> int:
+    # weight (C, M/group, *kernel): each input element takes M/group * kernel products
+    return math.prod(shapes[node.input[0]]) * math.prod(shapes[node.input[1]][1:])
+
+
+def _gemm(node: NodeProto, shapes: Shapes) -> int:
+    transposed = next((attribute.i for attribute in node.attribute if attribute.name == "transA"), 0)
+    return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][0 if transposed else 1]
+
+
+def _matmul(node: NodeProto, shapes: Shapes) -> int:
+    return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
+
+
+def _einsum(node: NodeProto, shapes: Shapes) -> int:
+    if len(node.input) < 2:
+        return 0
+    equation = next(a.s for a in node.attribute if a.name == "equation").decode().replace(" ", "")
+    sizes: dict[str, int] = {}
+    for term, name in zip(equation.partition("->")[0].split(","), node.input, strict=False):
+        sizes.update(zip(term, shapes[name], strict=False))
+    return math.prod(sizes.values())
+
+
+def _recurrent(node: NodeProto, shapes: Shapes) -> int:
+    # W (directions, gates * hidden, input), R (directions, gates * hidden, hidden), X (sequence, batch, input)
+    directions, rows, size = shapes[node.input[1]]
+    sequence, batch = shapes[node.input[0]][:2]
+    return sequence * batch * directions * rows * (size + rows // _GATES[node.op_type])
+
+
+_RULES: dict[str, Callable[[NodeProto, Shapes], int]] = {
+    "Conv": _conv,
+    "ConvInteger": _conv,
+    "ConvTranspose": _conv_transpose,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "MatMulInteger": _matmul,
+    "Einsum": _einsum,
+    **dict.fromkeys(_GATES, _recurrent),
+}

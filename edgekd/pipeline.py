@@ -1,0 +1,298 @@
+"""The stages in order, from a checkpoint or an ONNX file to a report. The page to read first.
+
+::
+
+    checkpoint ─ export ┐
+                        ├─ simplify ─ quantize ─ build ─ bench ─ report
+    foreign ONNX ─ adopt┘             fp32       every backend
+                                      fp16
+                                      int8
+
+A stage is skipped when what it would make is there already: the file is whole, and its manifest names the same
+parents, configuration and library versions. The heavy stages are imported by name, and only when one has to run: a run
+with nothing to do imports neither torch nor onnx.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgekd import __version__, build, feeds, provenance
+from edgekd.bench import suite
+from edgekd.core import family
+from edgekd.core.artifact import Artifact, Provenance, current, save_manifest, sha256_of, write_atomic
+from edgekd.core.errors import BuildError, CalibrationError, InputError, MachineError, ParityError
+from edgekd.core.result import BenchmarkResult, EngineRow, read_result
+from edgekd.core.samples import Samples
+from edgekd.core.schema import to_plain
+from edgekd.core.tensor import DimRange, TensorSpec
+from edgekd.job import Job, Origin
+
+Say = Callable[[str], None]
+
+# What a converter or an engine library may refuse without stopping the rest: the refusal is kept, shown, and not
+# tried again until something changes.
+_REFUSALS = (CalibrationError, ParityError, BuildError)
+
+
+class _WouldRun(Exception):  # noqa: N818 - not an error: how a dry run ends
+    """Raised by a dry run at the first stage that would run."""
+
+
+@dataclass(slots=True)
+class Walk:
+    """One walk through the stages: makes what is not there, remembers what was said.
+
+    Attributes:
+        job: What to do.
+        say: Called with a line when a stage starts, is skipped, or refuses.
+        dry_run: Stop at the first stage that would run.
+        lines: One a stage and network, for the report.
+        archives: "calibration" and "evaluation" samples of the network at hand.
+        subjects: The engines to measure, so far.
+        rows: Every engine that was built, or refused.
+        notes: For the report.
+    """
+
+    job: Job
+    say: Say
+    dry_run: bool = False
+    lines: list[str] = field(default_factory=list)
+    archives: dict[str, Artifact] = field(default_factory=dict)
+    subjects: list[suite.Subject] = field(default_factory=list)
+    rows: list[EngineRow] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def samples(self, name: str) -> Samples:
+        """Read one of the archives."""
+        return Samples.load(self.archives[name].path)
+
+    def made(self, name: str, path: Path, made_by: Provenance, make: Callable[[], Artifact]) -> Artifact:
+        """Return the artifact at ``path``: the one that is there, or a new one.
+
+        Raises:
+            BuildError, ...: The stage refused, now or when it was last tried with the same parents and versions.
+        """
+        found = current(path, made_by)
+        refused = path.with_name(path.name + ".refused")
+        if found is not None:
+            self.say(f"  {name}: as before")
+        elif (refusal := current(refused, made_by)) is not None:
+            kind = {cls.__name__: cls for cls in _REFUSALS}.get(str(refusal.facts.get("error")), BuildError)
+            raise kind(str(refusal.facts.get("message")))
+        elif self.dry_run:
+            raise _WouldRun(name)
+        else:
+            self.say(f"  {name} …")
+            try:
+                found = make()
+            except _REFUSALS as err:
+                write_atomic(refused, f"{err}\n")
+                facts = {"error": type(err).__name__, "message": str(err)}
+                save_manifest(Artifact("report", refused, sha256_of(refused), made_by=made_by, facts=facts))
+                raise
+        line = f"{name}: {found.facts.get('summary') or 'done'}"
+        if made_by.stage != "build" and line not in self.lines:  # engines have a table of their own
+            self.lines.append(line)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a run leaves.
+
+    Attributes:
+        result: The figures.
+        result_path, report_path: Where they and the page lie.
+    """
+
+    result: BenchmarkResult
+    result_path: Path
+    report_path: Path
+
+
+def run(job: Job, say: Say, *, dry_run: bool = False) -> Finished | None:
+    """Run every stage of ``job`` that is not done already.
+
+    Returns:
+        What there is now; None where a dry run found something to do, and said it.
+
+    Raises:
+        EdgeKDError: A stage failed; what was finished before it stands.
+    """
+    walk = Walk(job, say, dry_run)
+    with locked(job.out):
+        try:
+            for role, origin in job.origins.items():
+                say(f"{job.title}: {role}")
+                _network(walk, role, origin)
+            return _measured(walk)
+        except _WouldRun as stop:
+            say(f"  {stop}: would run, and what comes after it")
+            return None
+
+
+def export(job: Job, role: str, say: Say) -> Artifact:
+    """Run the export stage alone, with the samples it needs. Raises as ``run``."""
+    walk = Walk(job, say)
+    with locked(job.out):
+        return _exported(walk, role, job.origins[role])
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold the output folder: two runs in one folder would overwrite each other's files.
+
+    Raises:
+        InputError: Another run holds it, or it cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / ".lock").open("w")
+    except OSError as err:
+        raise InputError(f"cannot write into {out}: {err.strerror}; give -o a folder that may be written") from err
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as err:
+            raise InputError(f"another edgekd run is writing into {out}; wait for it, or give another -o") from err
+        yield
+
+
+def _network(walk: Walk, role: str, origin: Origin) -> None:
+    """Take one network from its origin to its engines; what is to be measured is added to the walk."""
+    onnx = _adopted(walk, role, origin) if origin.is_onnx else _exported(walk, role, origin)
+    simplified = _simplified(walk, role, onnx)
+    for scheme in walk.job.recipe.quantize.schemes:
+        name = f"{role}/{scheme}"
+        try:
+            variant = _quantized(walk, role, scheme, simplified)
+        except _REFUSALS as err:
+            if scheme == "fp32":
+                raise
+            walk.say(f"  {name}: not made: {err}")
+            walk.notes.append(f"{name} was not made: {err}")
+            continue
+        engine = _engines(walk, name, variant)
+        if engine is not None:
+            size, cost = variant.path.stat().st_size, simplified.facts.get("cost") or {}
+            walk.subjects.append(suite.Subject(name, role, scheme, engine, variant.sha256, size, cost))
+
+
+def _adopted(walk: Walk, role: str, origin: Origin) -> Artifact:
+    out, dims = walk.job.out / role / "adopted.onnx", walk.job.dims
+    made_by = provenance.adopt(sha256_of(origin.path), dims)
+    onnx = walk.made(
+        f"{role} adopt", out, made_by, lambda: family.load_module("edgekd.adopt").run(origin.path, dims, None, out)
+    )
+    _sampled(walk, origin, onnx.inputs)
+    return onnx
+
+
+def _exported(walk: Walk, role: str, origin: Origin) -> Artifact:
+    job, out, config = walk.job, walk.job.out / role / "exported.onnx", walk.job.recipe.export
+    ranges = {name: DimRange(*sizes) for name, sizes in config.ranges.items()}
+    _sampled(walk, origin, (TensorSpec("input", config.shape, "float32", ranges),))
+    opset = config.opset or family.load("targets", job.recipe.build.target).TARGET.opset
+    checkpoint_sha256 = sha256_of(origin.path)
+
+    metadata = {"title": job.title, "role": role} | ({"task": job.recipe.pair.task} if job.recipe.pair else {})
+
+    def make() -> Artifact:
+        checkpoint = family.load_module("edgekd.checkpoint")
+        stage = family.load_module("edgekd.export")
+        if origin.pair_folder is not None:
+            blank = checkpoint.network(origin.pair_folder, role)
+        else:
+            blank = checkpoint.network_at(origin.module)
+        module = checkpoint.load_weights(blank, origin.path)
+        made: Artifact = stage.run(
+            module, stage.Job(checkpoint_sha256, config, opset, walk.samples("calibration"), metadata, out)
+        )
+        return made
+
+    return walk.made(f"{role} export", out, provenance.export(checkpoint_sha256, config, opset, metadata), make)
+
+
+def _sampled(walk: Walk, origin: Origin, inputs: tuple[TensorSpec, ...]) -> None:
+    """Make the samples that the network with these inputs is checked, calibrated and scored on."""
+    for name, plan in feeds.plans(walk.job, origin, inputs).items():
+        path = walk.job.out / f"{name}.npz"
+        walk.archives[name] = walk.made(f"{name} samples", path, plan.made_by, lambda: plan.write(path))  # noqa: B023
+
+
+def _simplified(walk: Walk, role: str, onnx: Artifact) -> Artifact:
+    out, config = walk.job.out / role / "simplified.onnx", walk.job.recipe.simplify
+    return walk.made(
+        f"{role} simplify",
+        out,
+        provenance.simplify(onnx.sha256, config),
+        lambda: family.load_module("edgekd.simplify").run(onnx, config, walk.samples("calibration"), out),
+    )
+
+
+def _quantized(walk: Walk, role: str, scheme: str, onnx: Artifact) -> Artifact:
+    out, config = walk.job.out / role / f"{scheme}.onnx", walk.job.recipe.quantize
+    return walk.made(
+        f"{role} quantize {scheme}",
+        out,
+        provenance.quantize(onnx.sha256, scheme, config, str(walk.archives["calibration"].facts["digest"])),
+        lambda: family.load("quantize", scheme).quantize(onnx, config, walk.samples("calibration"), out),
+    )
+
+
+def _engines(walk: Walk, name: str, onnx: Artifact) -> Artifact | None:
+    """Build with every backend asked for, and return the engine that will be timed. A refusal is a row, too."""
+    config, timed = walk.job.recipe.build, None
+    for backend in config.backends:
+        out = onnx.path.parent / backend / f"{onnx.path.stem}.engine"
+        try:
+            made_by = build.provenance(onnx.sha256, backend, config.threads)
+            engine = walk.made(
+                f"{name.replace('/', ' ')} build, {backend}",
+                out,
+                made_by,
+                lambda: build.run(onnx, backend, out, threads=config.threads),  # noqa: B023 - called at once
+            )
+        except MachineError as err:
+            walk.say(f"  {name} on {backend}: not built: {err}")
+            walk.rows.append(EngineRow(name, backend, False, "", str(err)))
+            continue
+        facts = engine.facts
+        walk.rows.append(EngineRow(name, backend, True, facts.get("notice", ""), facts.get("summary", ""), facts))
+        timed = engine if backend == walk.job.recipe.bench.backend else timed
+    return timed
+
+
+def _measured(walk: Walk) -> Finished:
+    """Time and score every engine that can run here, then write the result and the page."""
+    job, out = walk.job, walk.job.out / "result.json"
+    scoring = None
+    if job.recipe.pair is not None and "evaluation" in walk.archives:
+        scoring = suite.Scoring(walk.archives["evaluation"], job.recipe.pair.task, job.recipe.task)
+    setting = suite.Setting(
+        job.title,
+        job.recipe.bench,
+        walk.archives.get("calibration"),
+        scoring,
+        tuple(walk.rows),
+        tuple(walk.lines),
+        tuple(walk.notes),
+    )
+    made_by = suite.provenance(walk.subjects, setting, to_plain(job.recipe.bench))
+    measured = walk.made("bench", out, made_by, lambda: suite.run(walk.subjects, setting, made_by, out, walk.say))
+    page = job.out / "report.html"
+    page_by = Provenance("report", (measured.sha256,), "", {"edgekd": __version__})
+
+    def make() -> Artifact:
+        write_atomic(page, family.load("report", "html").render(read_result(out), suite.pictures(out)))
+        artifact = Artifact("report", page, sha256_of(page), made_by=page_by)
+        save_manifest(artifact)
+        return artifact
+
+    walk.made("report", page, page_by, make)
+    return Finished(read_result(out), out, page)

@@ -1,0 +1,215 @@
+"""The figures every format shows, worked out once from a result, and the words for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edgekd.compare import Comparison, Interval, Row, block_throughputs, compare, median_interval
+from edgekd.core import units
+from edgekd.core.result import BenchmarkResult, Candidate, EngineRow
+
+# Metric → (name in a table's head, in running text, unit, decimals). Others are shown by their key.
+_METRICS = {
+    "psnr_y_db": ("PSNR Y dB", "PSNR on Y", " dB", 2),
+    "psnr_rgb_db": ("PSNR RGB dB", "PSNR on RGB", " dB", 2),
+    "psnr_db": ("PSNR dB", "PSNR", " dB", 2),
+    "ssim_y": ("SSIM Y", "SSIM on Y", "", 4),
+    "ssim": ("SSIM", "SSIM", "", 4),
+    "top1": ("top-1", "top-1 accuracy", "", 4),
+    "miou": ("mIoU", "mean IoU", "", 4),
+}
+
+# Ratio of a comparison → its head.
+_RATIOS = {
+    "parameters": "params",
+    "macs": "MACs",
+    "onnx_bytes": "ONNX",
+    "engine_bytes": "engine",
+    "peak_memory_bytes": "memory",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One candidate's line in every table.
+
+    Attributes:
+        name, role, precision: The candidate.
+        p50_ms, p90_ms, p95_ms, p99_ms: Latency percentiles over all samples.
+        median_ms: (low, high), 95 % interval of the median block.
+        throughput_per_s: Inferences per second, back to back.
+        throughput_interval_per_s: (low, high), 95 % interval of the median block's.
+        speedup: Against the result's first candidate; None for that one itself.
+        score: The primary metric, where there is one.
+    """
+
+    name: str
+    role: str
+    precision: str
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    median_ms: tuple[float, float]
+    throughput_per_s: float
+    throughput_interval_per_s: tuple[float, float]
+    speedup: Interval | None
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Text cells; the first column is left-aligned, the others right."""
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def figures(result: BenchmarkResult) -> tuple[Figures, ...]:
+    """Work out every candidate's figures, in the result's order."""
+    speedups = {row.candidate: row.speedup for row in compare([result]).rows}
+    return tuple(_figures(candidate, speedups.get(candidate.name), result) for candidate in result.candidates)
+
+
+def candidate_table(result: BenchmarkResult) -> Table:
+    """Make the main table: what each candidate costs and what it reaches."""
+    metric = metric_head(result.primary_metric)
+    heads = (
+        *("candidate", "precision", "params", "MACs", "ONNX MiB", "p50 ms", "p90 ms", "p95 ms", "p99 ms", "per s"),
+        *("vs first (95 %)", "peak MiB"),
+        *((metric,) if metric else ()),
+    )
+    lines = zip(figures(result), result.candidates, strict=True)
+    return Table(heads, tuple(_cells(line, candidate, result) for line, candidate in lines))
+
+
+def engine_table(engines: Iterable[EngineRow]) -> Table:
+    """Make the table of engines: what each backend accepted, refused, and ran in INT8."""
+    heads = ("engine", "backend", "built", "INT8 convs", "what the library said")
+    rows = ((e.candidate, e.backend, "yes" if e.ok else "refused", int8_convolutions(e), e.summary) for e in engines)
+    return Table(heads, tuple(rows))
+
+
+def comparison_tables(comparison: Comparison) -> tuple[Table, Table]:
+    """Make a comparison's two tables: how fast, then how large and how good."""
+    several = len({row.title for row in comparison.rows}) > 1
+    names = [_row_names(row, several=several) for row in comparison.rows]
+    pairs = list(zip(names, comparison.rows, strict=True))
+    speed = tuple((*n, interval_text(r.speedup), interval_text(r.throughput)) for n, r in pairs)
+    # A task names its metrics by importance, and a terminal has room for one.
+    metrics = list(dict.fromkeys(metric for row in comparison.rows for metric in row.differences))[:1]
+    rest = tuple(
+        (*n, *(units.ratio(r.ratios.get(key)) for key in _RATIOS), *(_change(m, r.differences.get(m)) for m in metrics))
+        for n, r in pairs
+    )
+    heads = ("candidate", "against")
+    return (
+        Table((*heads, "speed-up (95 %)", "throughput (95 %)"), speed),
+        Table((*heads, *_RATIOS.values(), *map(metric_head, metrics)), rest),
+    )
+
+
+def notices(engines: Iterable[EngineRow]) -> tuple[str, ...]:
+    """Return what must be said beside the engines, once for each backend."""
+    return tuple(dict.fromkeys(f"{row.backend}: {row.notice}" for row in engines if row.notice))
+
+
+def int8_convolutions(engine: EngineRow) -> str:
+    """Say how many convolutions run in INT8, "n of m", or "–" where the library does not tell."""
+    # The library fuses and drops some: what counts is how many of those that are left run in INT8.
+    of = engine.facts.get("engine_convolutions", engine.facts.get("convolutions"))
+    found = engine.facts.get("int8_convolutions")
+    if found is None or not engine.ok:
+        return "–"
+    return f"{found} of {of}" if of is not None else str(found)
+
+
+def conditions_line(result: BenchmarkResult) -> str:
+    """Say on what, and how, it was measured."""
+    c = result.conditions
+    libraries = ", ".join(f"{name} {version}" for name, version in c.libraries.items())
+    governor = f", governor {c.governor}" if c.governor else ""
+    return (
+        f"{c.target} · {c.processor} · {c.threads} of {c.cores} cores{governor} · {c.backend} ({libraries}) · "
+        f"batch {c.batch}, {c.scenario} · edgekd {result.edgekd}"
+    )
+
+
+def metric_head(metric: str) -> str:
+    """Return the metric's name as a table's head shows it; "" for none."""
+    return _METRICS[metric][0] if metric in _METRICS else metric
+
+
+def metric_words(metric: str) -> str:
+    """Return the metric's name as running text says it."""
+    return _METRICS[metric][1] if metric in _METRICS else metric.replace("_", " ")
+
+
+def metric_value(metric: str, value: float | None, *, unit: bool = False) -> str:
+    """Format one figure of a metric, with its unit where asked."""
+    if value is None:
+        return "–"
+    _, _, suffix, decimals = _METRICS.get(metric, ("", "", "", 4))
+    return f"{value:.{decimals}f}{suffix if unit else ''}"
+
+
+def interval_text(interval: Interval | None) -> str:
+    """Format a speed-up: ``5.12x (4.90–5.31)``, with "~" where 1 lies inside or the blocks are too few to tell."""
+    if interval is None:
+        return "1"
+    text = f"{units.ratio(interval.value)} ({short(interval.low)}–{short(interval.high)})"
+    return text if interval.is_clear else f"~ {text}"
+
+
+def short(value: float) -> str:
+    """Format a ratio's end with three significant digits."""
+    return units.ratio(value).removesuffix("x")
+
+
+def _row_names(row: Row, *, several: bool) -> tuple[str, str]:
+    if not several:
+        return row.candidate, row.against
+    return f"{row.candidate} of {row.title}", f"{row.against} of {row.against_title}"
+
+
+def _change(metric: str, difference: float | None) -> str:
+    if difference is None:
+        return "–"
+    text = metric_value(metric, difference)
+    return text if text.startswith("-") else f"+{text}"
+
+
+def _figures(candidate: Candidate, speedup: Interval | None, result: BenchmarkResult) -> Figures:
+    _, low_ms, high_ms = median_interval(candidate.block_medians_ms)
+    _, low_per_s, high_per_s = median_interval(block_throughputs(candidate))
+    return Figures(
+        name=candidate.name,
+        role=candidate.role,
+        precision=candidate.precision,
+        p50_ms=candidate.percentile_ms(50),
+        p90_ms=candidate.percentile_ms(90),
+        p95_ms=candidate.percentile_ms(95),
+        p99_ms=candidate.percentile_ms(99),
+        median_ms=(low_ms, high_ms),
+        throughput_per_s=candidate.throughput_per_s,
+        throughput_interval_per_s=(low_per_s, high_per_s),
+        speedup=speedup,
+        score=candidate.accuracy.get(result.primary_metric),
+    )
+
+
+def _cells(line: Figures, candidate: Candidate, result: BenchmarkResult) -> tuple[str, ...]:
+    metric = result.primary_metric
+    return (
+        line.name,
+        line.precision,
+        units.count(candidate.cost.get("parameters")),
+        units.count(candidate.cost.get("macs")),
+        units.mib(candidate.onnx_bytes or None),
+        *(units.ms(value) for value in (line.p50_ms, line.p90_ms, line.p95_ms, line.p99_ms)),
+        units.ms(line.throughput_per_s),
+        interval_text(line.speedup),
+        units.mib(candidate.peak_memory_bytes),
+        *((metric_value(metric, line.score),) if metric else ()),
+    )

@@ -1,0 +1,1 @@
+"""Targets: one board a file, each with a ``TARGET`` (see ``core.target.Target``), every number with its source."""

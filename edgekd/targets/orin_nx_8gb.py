@@ -1,0 +1,35 @@
+"""Jetson Orin NX 8GB."""
+
+from __future__ import annotations
+
+from edgekd.core.target import PowerMode, Target
+from edgekd.targets._jetpack import ORIN_MODES_SOURCE, ORIN_PEAK_SOURCE, ORIN_TENSORRT, TENSORRT_SOURCE
+
+TARGET = Target(
+    title="Jetson Orin NX 8GB",
+    sm="8.7",
+    sms=8,
+    gpu_mhz=765.0,
+    memory_gb=8.0,
+    memory_gb_per_s=102.4,
+    dla_cores=1,
+    int8_tops_dense=25.1,
+    fp16_tflops_dense=12.5,
+    power_modes={
+        "10W": PowerMode(sms=4, gpu_mhz=612.0),
+        "15W": PowerMode(sms=4, gpu_mhz=612.0),
+        "20W": PowerMode(sms=8, gpu_mhz=408.0),
+        "MAXN": PowerMode(sms=8, gpu_mhz=765.0),
+    },
+    tensorrt=ORIN_TENSORRT,
+    jetpack="6.2",
+    sources=(
+        "SMs, memory, DLA (614 MHz): module table of the ultralytics NVIDIA Jetson guide",
+        "headline 70 sparse TOPS, DLA included",
+        "its default mode is 15W: half of its SMs are off",
+        "unconfirmed: 765 MHz, and with it the peaks; the Super modes of JetPack 6.2 are not listed",
+        ORIN_PEAK_SOURCE,
+        ORIN_MODES_SOURCE,
+        TENSORRT_SOURCE,
+    ),
+)

@@ -1,0 +1,29 @@
+"""What every test folder shares: where the repository is, and markers by folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder, so that nobody forgets to."""
+    for item in items:
+        for folder in ("gpu", "board"):
+            if folder in item.path.relative_to(ROOT).parts:
+                item.add_marker(folder)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Return the repository's root."""
+    return ROOT
+
+
+@pytest.fixture(autouse=True)
+def _empty_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test read, or leave anything in, the home of whoever runs it."""
+    monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp()))

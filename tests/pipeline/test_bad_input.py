@@ -1,0 +1,341 @@
+"""Bad input through the command line: one clear line, the right exit code, nothing lost, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+from safetensors.torch import save_file
+
+from edgekd.cli import _run
+
+TABLE = {0, 1, 2, 3, 4, 5}
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def edgekd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command line in an empty folder; gives (exit code, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path) -> tuple[int, str]:
+        capsys.readouterr()
+        code = _run([str(argument) for argument in arguments])
+        said = capsys.readouterr().err
+        assert "Traceback" not in said, said
+        return code, said
+
+    return run
+
+
+def tiny_onnx(path: Path) -> Path:
+    """Write a network of one convolution, (1, 3, 16, 16) → (1, 4, 16, 16)."""
+    weight = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]), helper.make_node("Relu", ["c"], ["y"])],
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 16, 16))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 4, 16, 16))],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    onnx.save(helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+def tiny_pair(folder: Path, recipe: str = '[pair]\ntask = "super_resolution"\n') -> Path:
+    """Write a pair whose networks are one convolution and a pixel shuffle."""
+    (folder / "weights").mkdir(parents=True)
+    (folder / "model.py").write_text(
+        "from torch import nn\n\n"
+        "def teacher():\n    return nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.PixelShuffle(2))\n\n"
+        "student = teacher\n"
+    )
+    (folder / "recipe.toml").write_text(recipe)
+    for role in ("teacher", "student"):
+        state = {"0.weight": torch.zeros(12, 3, 3, 3), "0.bias": torch.zeros(12)}
+        save_file(state, folder / "weights" / f"{role}.safetensors")
+    return folder
+
+
+def _external(path: Path) -> Path:
+    model = onnx.load(tiny_onnx(path))
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../outside.bin"
+    path.write_bytes(model.SerializeToString())
+    (path.parent.parent / "outside.bin").write_bytes(bytes(4 * 3 * 9 * 4))
+    return path
+
+
+def _future(path: Path) -> Path:
+    model = onnx.load(tiny_onnx(path))
+    model.opset_import[0].version = 999
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def _bytes(data: bytes) -> Callable[[Path], Path]:
+    def write(path: Path) -> Path:
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+BAD_ONNX: dict[str, Callable[[Path], Path]] = {
+    "empty": _bytes(b""),
+    "random": _bytes(random.Random(0).randbytes(4000)),
+    "text": _bytes(b"this is not a network\n"),
+    "truncated": lambda path: _bytes(tiny_onnx(path).read_bytes()[:-200])(path),
+    "newer opset": _future,
+    "external data outside": _external,
+}
+
+
+@pytest.mark.parametrize("kind", BAD_ONNX)
+@pytest.mark.parametrize("verb", ["run", "simplify", "quantize", "build", "show"])
+def test_bad_onnx(edgekd: Command, tmp_path: Path, kind: str, verb: str) -> None:
+    (tmp_path / "in").mkdir()
+    path = BAD_ONNX[kind](tmp_path / "in" / "bad.onnx")
+    before = path.read_bytes()
+    code, said = edgekd(verb, path, *(() if verb == "show" else ("-o", tmp_path / "out")))
+    assert code == 2, said
+    assert said.strip().splitlines()[-1].startswith("edgekd: ")
+    assert "bad.onnx" in said
+    assert path.read_bytes() == before
+    assert not [p for p in (tmp_path / "out").rglob("*") if p.name != ".lock" and p.is_file()]
+
+
+def test_missing_files(edgekd: Command) -> None:
+    for words in (("run", "no.onnx"), ("run", "no.pt"), ("show", "no.npz"), ("compare", "no.json"), ("bench", "no.engine")):
+        code, said = edgekd(*words)
+        assert code == 2, said
+        assert words[1] in said
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("quantize.shceme=int8", ["quantize.shceme", "did you mean 'scheme'"]),
+        ("quantize.scheme=int3", ["int3", "int8", "fp16"]),
+        ("quantize.schemes=fp16", ["quantize.schemes", "list"]),
+        ("bench.blocks=many", ["bench.blocks", "'many'", "integer"]),
+        ("build.target=nintendo", ["nintendo", "orin_nano_8gb"]),
+        ("build.backends=['tensorrt_rxt']", ["tensorrt_rxt", "did you mean 'tensorrt_rtx'"]),
+        ("bench.backend=null", ["null", "build.backends"]),
+        ("distill.student.method=magic", ["magic", "logits"]),
+        ("pair.task=cooking", ["cooking", "super_resolution"]),
+        ("nonsense", ["nonsense", "KEY=VALUE"]),
+        ("export.ranges={h=[9,1,2]}", ["9", "min <= opt <= max"]),
+    ],
+)
+def test_bad_recipe_key(edgekd: Command, tmp_path: Path, override: str, words: list[str]) -> None:
+    code, said = edgekd("run", tiny_pair(tmp_path / "pair"), "-o", tmp_path / "out", "--set", override)
+    assert code == 2, said
+    for word in words:
+        assert word in said
+    assert not list(tmp_path.glob("out/*/*"))
+
+
+def test_unknown_pair_lists_the_pairs(edgekd: Command) -> None:
+    code, said = edgekd("run", "edsr_from_esdr")
+    assert code == 2
+    assert "did you mean 'edsr_from_edsr'" in said
+
+
+def test_checkpoint_that_needs_unpickling_is_refused_and_not_run(edgekd: Command, tmp_path: Path) -> None:
+    pair, trap = tiny_pair(tmp_path / "pair"), tmp_path / "sprung"
+
+    class Trap:
+        def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+            return os.system, (f"touch {trap}",)
+
+    path = tmp_path / "evil.pt"
+    torch.save({"model": Trap()}, path, pickle_module=pickle)
+    code, said = edgekd("run", pair, "-o", tmp_path / "out", "--set", f"pair.student={path}")
+    assert code == 2
+    assert "never unpickles" in said
+    assert not trap.exists()
+
+
+def test_checkpoint_of_another_architecture_names_the_keys(edgekd: Command, tmp_path: Path) -> None:
+    pair = tiny_pair(tmp_path / "pair")
+    save_file({"0.weight": torch.zeros(12, 3, 3, 3), "1.scale": torch.zeros(1)}, pair / "weights" / "teacher.safetensors")
+    code, said = edgekd("run", pair, "-o", tmp_path / "out")
+    assert code == 2
+    assert "missing 0.bias" in said
+    assert "unexpected 1.scale" in said
+
+
+def test_lone_checkpoint_needs_its_module(edgekd: Command, tmp_path: Path) -> None:
+    save_file({"w": torch.zeros(1)}, tmp_path / "w.safetensors")
+    code, said = edgekd("run", tmp_path / "w.safetensors")
+    assert code == 2
+    assert "--module" in said
+    code, said = edgekd("run", tmp_path / "w.safetensors", "--module", "no.such:thing")
+    assert code == 2
+    assert "no.such" in said
+
+
+def _pictures(folder: Path) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(8):
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
+def _with_text(folder: Path) -> None:
+    (folder / "a.txt").write_text("hello")
+
+
+def _with_16_bit(folder: Path) -> None:
+    Image.fromarray(np.zeros((64, 64), np.uint16)).save(folder / "deep.png")
+
+
+def _emptied(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def _cut_short(folder: Path) -> None:
+    whole = (folder / "0.png").read_bytes()
+    (folder / "0.png").write_bytes(whole[: len(whole) // 2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"), [(_with_text, "a.txt"), (_with_16_bit, "16 bits"), (_emptied, "empty"), (_cut_short, "0.png"), (shutil.rmtree, "pictures")]
+)
+def test_bad_pictures(edgekd: Command, tmp_path: Path, spoil: Callable[[Path], None], word: str) -> None:
+    pictures = _pictures(tmp_path / "pictures")
+    spoil(pictures)
+    code, said = edgekd("run", tiny_onnx(tmp_path / "net.onnx"), "--images", pictures, "-o", tmp_path / "out")
+    assert code == 2, said
+    assert word in said
+
+
+def test_output_that_cannot_be_written(edgekd: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    code, said = edgekd("run", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "file" / "out")
+    assert code == 2
+    assert "cannot write" in said
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir() or os.geteuid() != 0, reason="needs root, to mount a small tmpfs")
+def test_full_disk_keeps_what_was_there(edgekd: Command, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.system(f"mount -t tmpfs -o size=64k tmpfs {disk} 2>/dev/null"):
+        pytest.skip("this system does not let root mount a tmpfs")
+    try:
+        old = disk / "net.simplified.onnx"
+        old.write_text("old")
+        (disk / "filler").write_bytes(bytes(4096 * ((os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize) // 4096)))
+        code, said = edgekd("build", tiny_onnx(tmp_path / "net.onnx"), "-o", old)
+        assert code == 3, said
+        assert "no space left" in said
+        assert old.read_text() == "old"
+        assert not list(disk.glob(".*tmp*"))
+    finally:
+        os.system(f"umount {disk}")
+
+
+def test_two_runs_in_one_folder(edgekd: Command, tmp_path: Path) -> None:
+    from edgekd.pipeline import locked
+
+    with locked(tmp_path / "out"):
+        code, said = edgekd("run", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "out")
+    assert code == 2
+    assert "another edgekd run" in said
+
+
+def test_missing_library_names_the_extra(
+    edgekd: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "edgekd.simplify", None)  # as if its import had found nothing
+    monkeypatch.setitem(__import__("sys").modules, "onnxsim", None)
+    monkeypatch.delitem(__import__("sys").modules, "edgekd.simplify")
+    code, said = edgekd("simplify", tiny_onnx(tmp_path / "net.onnx"))
+    assert code == 3, said
+    assert "onnxsim" in said
+    assert "pip install" in said
+
+
+def test_changed_file_is_noticed(edgekd: Command, tmp_path: Path) -> None:
+    assert edgekd("build", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "net.engine")[0] == 0
+    with (tmp_path / "net.engine").open("ab") as file:
+        file.write(b"x")
+    code, said = edgekd("bench", tmp_path / "net.engine")
+    assert code == 2
+    assert "changed" in said
+
+
+def _mutated(data: bytes, rng: random.Random) -> bytes:
+    """Flip, cut, drop or repeat a few pieces of a file."""
+    changed = bytearray(data)
+    for _ in range(rng.randint(1, 4)):
+        at, size = rng.randrange(len(changed) or 1), rng.randint(1, 16)
+        match rng.randrange(4):
+            case 0:
+                changed[at : at + size] = rng.randbytes(size)
+            case 1:
+                del changed[at : at + size]
+            case 2:
+                changed[at:at] = changed[at : at + size] * 3
+            case _:
+                changed[at : at + 1] = bytes([changed[at] ^ (1 << rng.randrange(8))]) if changed else b"\0"
+    return bytes(changed)
+
+
+def test_mutated_onnx(edgekd: Command, tmp_path: Path) -> None:
+    data, rng = tiny_onnx(tmp_path / "net.onnx").read_bytes(), random.Random(1)
+    kept = tmp_path / "kept.engine"
+    kept.write_text("precious")
+    refused = 0
+    for _ in range(150):
+        (tmp_path / "bad.onnx").write_bytes(_mutated(data, rng))
+        code, said = edgekd("build", tmp_path / "bad.onnx", "-o", tmp_path / "out" / "bad.engine", "--backend", "null")
+        assert code in TABLE, said
+        refused += code != 0
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    assert refused > 50  # or the mutations would prove nothing
+    assert kept.read_text() == "precious"
+
+
+def test_mutated_recipe(edgekd: Command, tmp_path: Path, root: Path) -> None:
+    data, rng = (root / "models/edsr_from_edsr/recipe.toml").read_bytes(), random.Random(2)
+    pair = tiny_pair(tmp_path / "pair")
+    refused = 0
+    for _ in range(150):
+        (pair / "recipe.toml").write_bytes(_mutated(data, rng))
+        code, said = edgekd("show", pair / "recipe.toml")
+        assert code in TABLE, said
+        refused += code != 0
+    assert refused > 50
+
+
+def test_mutated_manifest(edgekd: Command, tmp_path: Path) -> None:
+    assert edgekd("build", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "net.engine")[0] == 0
+    manifest, rng = tmp_path / "net.engine.json", random.Random(3)
+    data, engine = manifest.read_bytes(), (tmp_path / "net.engine").read_bytes()
+    refused = 0
+    for _ in range(150):
+        manifest.write_bytes(_mutated(data, rng))
+        code, said = edgekd("show", tmp_path / "net.engine", "--json")
+        assert code in TABLE, said
+        refused += code != 0
+    assert refused > 50
+    assert (tmp_path / "net.engine").read_bytes() == engine

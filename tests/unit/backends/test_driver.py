@@ -1,0 +1,37 @@
+"""The driver is asked before any library that assumes one, and each way it can be missing has its own words."""
+
+from __future__ import annotations
+
+import ctypes
+from types import SimpleNamespace
+
+import pytest
+
+from edgekd.backends import _driver
+from edgekd.core.errors import MachineError
+
+
+def _driver_that(init: int, devices: int) -> SimpleNamespace:
+    def count(pointer) -> int:
+        pointer._obj.value = devices
+        return 0
+
+    return SimpleNamespace(cuInit=lambda flags: init, cuDeviceGetCount=count)
+
+
+def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_driver, "_DRIVER", "libcuda-that-is-not-here.so.1")
+    with pytest.raises(MachineError, match=r"^a test needs an NVIDIA GPU, and this machine has no driver"):
+        _driver.require_driver("a test")
+
+
+@pytest.mark.parametrize(("init", "devices", "words"), [(100, 0, r"cuInit: 100"), (0, 0, "sees none")])
+def test_driver_without_a_gpu(monkeypatch: pytest.MonkeyPatch, init: int, devices: int, words: str) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: _driver_that(init, devices))
+    with pytest.raises(MachineError, match=words):
+        _driver.require_driver("a test")
+
+
+def test_driver_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: _driver_that(0, 1))
+    _driver.require_driver("a test")

@@ -1,0 +1,98 @@
+"""TensorRT-RTX: the real parser and builder, without a GPU, on graphs in each precision and on graphs it must refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgekd.core.errors import BuildError, EdgeKDError, InputError
+from edgekd.core.tensor import TensorSpec
+from tests.unit.backends import tiny
+
+pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed here; try: pip install 'edgekd[rtx]'")
+
+from edgekd.backends import tensorrt_rtx
+from edgekd.backends.tensorrt_rtx import BACKEND
+
+
+def _facts(onnx: Path, *inputs: TensorSpec) -> dict[str, int]:
+    return dict(BACKEND.build(onnx, inputs or (tiny.INPUT,), onnx.with_suffix(".engine")).facts)
+
+
+def test_float32_convolution(tmp_path: Path) -> None:
+    facts = _facts(tiny.write_conv(tmp_path / "net.onnx"))
+    assert (facts["convolutions"], facts["engine_convolutions"]) == (1, 1)
+    assert (facts["int8_convolutions"], facts["fp16_convolutions"]) == (0, 0)
+
+
+def test_float16_convolution(tmp_path: Path) -> None:
+    facts = _facts(tiny.write_conv(tmp_path / "net.onnx", dtype="float16"))
+    assert (facts["engine_convolutions"], facts["int8_convolutions"], facts["fp16_convolutions"]) == (1, 0, 1)
+
+
+def test_int8_convolution(tmp_path: Path) -> None:
+    facts = _facts(tiny.write_int8_conv(tmp_path / "net.onnx"))
+    assert (facts["engine_convolutions"], facts["int8_convolutions"]) == (1, 1)
+
+
+def test_same_graph_same_engine(tmp_path: Path) -> None:
+    first, second = (tiny.write_conv(tmp_path / f"{i}.onnx") for i in range(2))
+    _facts(first)
+    _facts(second)
+    assert first.with_suffix(".engine").read_bytes() == second.with_suffix(".engine").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("broken", "node", "advice"),
+    [({"quantized_bias": True}, "'dq_b'", "QuantizeBias=False"), ({"zero_point": 3}, "'q'", "ActivationSymmetric")],
+    ids=["bias", "zero-point"],
+)
+def test_refusals_name_the_node_and_the_way_out(tmp_path: Path, broken: dict, node: str, advice: str) -> None:
+    with pytest.raises(BuildError) as error:
+        _facts(tiny.write_int8_conv(tmp_path / "net.onnx", **broken))
+    assert node in str(error.value)
+    assert advice in str(error.value)
+    assert "cudaError" not in str(error.value)
+
+
+def test_unknown_operator(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=r"node 'after' \(NoSuchThing\)"):
+        _facts(tiny.write_conv(tmp_path / "net.onnx", op="NoSuchThing"))
+
+
+def test_cut_file(tmp_path: Path) -> None:
+    path = tiny.write_conv(tmp_path / "net.onnx")
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match="not a readable ONNX file"):
+        _facts(path)
+
+
+def test_dynamic_input_needs_its_range(tmp_path: Path) -> None:
+    path = tiny.write_conv(tmp_path / "net.onnx", batch="batch")
+    with pytest.raises(InputError, match="--dim batch=SIZE"):
+        _facts(path, TensorSpec("x", tiny.DYNAMIC_INPUT.shape, "float32"))
+    with pytest.raises(InputError, match="'x' is dynamic and not described"):
+        _facts(path, TensorSpec("other", (1,), "float32"))
+
+
+def test_builder_that_dies_takes_nobody_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dying = tmp_path / "python"
+    dying.write_text("#!/bin/sh\necho 'the last words' >&2\nkill -SEGV $$\n")
+    dying.chmod(0o755)
+    monkeypatch.setattr(tensorrt_rtx.sys, "executable", str(dying))
+    with pytest.raises(BuildError, match=r"died on net\.onnx \(SIGSEGV\); its last words: the last words"):
+        _facts(tiny.write_conv(tmp_path / "net.onnx"))
+
+
+def test_notice_says_that_it_is_no_jetson_engine(tmp_path: Path) -> None:
+    assert "not a Jetson engine" in BACKEND.notice
+    assert "SM87" in json.dumps(_facts(tiny.write_conv(tmp_path / "net.onnx")))
+
+
+def test_open_without_a_gpu_refuses_and_does_not_crash(tmp_path: Path) -> None:
+    engine = tmp_path / "e.engine"
+    engine.write_bytes(b"anything")
+    with pytest.raises(EdgeKDError):
+        BACKEND.open(engine)

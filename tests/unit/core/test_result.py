@@ -1,0 +1,121 @@
+"""Results: what is derived from raw samples, and a file that reads back as it was written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekd.core.errors import IntegrityError, NotComparable
+from edgekd.core.result import BenchmarkResult, Candidate, Conditions, EngineRow, Run, read_result
+
+CONDITIONS = Conditions(
+    "workstation", "some CPU", "onnxruntime", {"onnxruntime": "1.31.1"}, 2, 2, 1, "single_stream", "clock"
+)
+
+
+def a_candidate(name: str = "teacher/fp32", **changes: Any) -> Candidate:
+    """Make a candidate with two runs of two and one blocks."""
+    runs = (Run(((2_000_000, 4_000_000), (6_000_000,)), 3), Run(((8_000_000,),), 0))
+    candidate = Candidate(
+        name, name.split("/")[0], name.split("/")[1], "e" * 64, "f" * 64, {"x": (1, 3, 8, 8)}, runs,
+        cost={"macs": 1e9}, onnx_bytes=10, engine_bytes=20, peak_memory_bytes=30, idle_memory_bytes=None,
+        accuracy={"psnr_y_db": 33.5}, accuracy_per_sample={"psnr_y_db": (33.0, 34.0)}, notes=("ran on one core",),
+    )  # fmt: skip
+    return dataclasses.replace(candidate, **changes)
+
+
+def a_result() -> BenchmarkResult:
+    """Make a result that has something in every field."""
+    engines = (EngineRow("teacher/fp32", "null", True, "says nothing", "built", {"layers": 3, "kinds": ["conv"]}),)
+    return BenchmarkResult(
+        "edsr_from_edsr", "0.1.0", CONDITIONS, (a_candidate(), a_candidate("student/int8")), engines,
+        {"psnr_y_db": 30.0}, "psnr_y_db", ("export: dynamo",), ("a note",),
+    )  # fmt: skip
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(a_result().to_json())
+    assert read_result(path) == a_result()
+
+
+def test_what_is_derived_from_raw_samples() -> None:
+    candidate = a_candidate()
+    np.testing.assert_array_equal(candidate.latencies_ms, [2, 4, 6, 8])
+    np.testing.assert_array_equal(candidate.block_medians_ms, [3, 6, 8])
+    assert candidate.percentile_ms(50) == 4
+    assert candidate.percentile_ms(99) == 8
+    assert candidate.throughput_per_s == pytest.approx(200)
+
+
+def test_candidates_are_found_by_name() -> None:
+    assert a_result().candidate("student/int8").precision == "int8"
+    with pytest.raises(NotComparable, match=r"no candidate 'student/fp16'; it has teacher/fp32, student/int8"):
+        a_result().candidate("student/fp16")
+
+
+def test_conditions_that_differ_are_named_with_both_sides() -> None:
+    assert CONDITIONS.differs_from(CONDITIONS) == {}
+    other = dataclasses.replace(CONDITIONS, threads=4, governor="performance")
+    assert CONDITIONS.differs_from(other) == {"threads": (2, 4), "governor": (None, "performance")}
+
+
+def test_what_json_cannot_hold_is_written_as_null_or_a_huge_number(tmp_path: Path) -> None:
+    candidate = a_candidate(cost={"a": math.inf, "b": -math.inf, "c": 1.5})
+    result = dataclasses.replace(a_result(), candidates=(candidate,), engines=())
+    text = result.to_json()
+    json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    (tmp_path / "r.json").write_text(text)
+    assert read_result(tmp_path / "r.json").candidates[0].cost == {"a": 1e308, "b": -1e308, "c": 1.5}
+    nan = EngineRow("a/b", "null", True, "", "", {"moved": math.nan})
+    assert json.loads(dataclasses.replace(a_result(), engines=(nan,)).to_json())["engines"][0]["facts"] == {
+        "moved": None
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("schema", 99, "has schema 99; this edgekd reads 1"),
+        ("title", 5, "'5' is not text"),
+        ("candidates", [], "holds no candidate"),
+        ("candidates", 1, "not an edgekd result"),
+        ("conditions", {"surplus": 1}, "surplus"),
+        ("engines", [[]], "not an edgekd result"),
+        ("baseline_accuracy", {"psnr": "much"}, "much"),
+    ],
+)
+def test_a_wrong_value_is_named(tmp_path: Path, key: str, value: object, says: str) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({**json.loads(a_result().to_json()), key: value}))
+    with pytest.raises(IntegrityError, match=says):
+        read_result(path)
+
+
+@pytest.mark.parametrize("blocks", [[], [[]], [[1], []], [[0]], [[-1]], [[1.5]], [[True]], [["1"]], [1]])
+def test_samples_that_are_no_latencies(tmp_path: Path, blocks: object) -> None:
+    data = json.loads(a_result().to_json())
+    data["candidates"][0]["runs"] = [{"blocks_ns": blocks, "warmup_iterations": 0}]
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(IntegrityError, match="not an edgekd result"):
+        read_result(path)
+
+
+def test_a_candidate_without_runs(tmp_path: Path) -> None:
+    data = json.loads(a_result().to_json())
+    data["candidates"][1]["runs"] = []
+    (tmp_path / "r.json").write_text(json.dumps(data))
+    with pytest.raises(IntegrityError, match="'student/int8' has no samples"):
+        read_result(tmp_path / "r.json")
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match="cannot read"):
+        read_result(tmp_path / "absent.json")
