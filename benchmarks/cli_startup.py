@@ -49,7 +49,8 @@ def wall_ms(command: list[str]) -> float:
 
 def compare(ours: list[str], theirs: list[str], rounds: int) -> tuple[list[float], list[float]]:
     """Time two commands in turns; return (ours_ms, theirs_ms), one figure a round."""
-    ours_ms, theirs_ms = [], []
+    ours_ms: list[float] = []
+    theirs_ms: list[float] = []
     for turn in range(_WARMUP + rounds):
         pair = [(ours, ours_ms), (theirs, theirs_ms)]
         for command, samples in pair if turn % 2 else reversed(pair):

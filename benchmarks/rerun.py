@@ -56,7 +56,8 @@ def main() -> int:
     }  # fmt: skip
     line = (
         f"edgekd run {options.source}, nothing changed: median {found['median_s']:.2f} s, "
-        f"worst of {options.rounds} {found['worst_s']:.2f} s, limit {LIMIT_S} s; torch {'is' if torch else 'is not'} imported"
+        f"worst of {options.rounds} {found['worst_s']:.2f} s, limit {LIMIT_S} s; "
+        f"torch {'is' if torch else 'is not'} imported"
     )
     print(json.dumps(found) if options.json else line)
     return 0 if found["median_s"] <= LIMIT_S and not torch else 1

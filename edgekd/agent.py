@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -52,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EdgeKDError as err:
         print(f"edgekd.agent: {' '.join(str(err).split())}", file=sys.stderr)
         return err.exit_code
+    except BrokenPipeError:  # whoever read stdout has gone; nothing may be written there when Python ends, either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("edgekd.agent: interrupted; what was finished stands", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -116,7 +119,7 @@ def _bench(engines: Sequence[Artifact], plan: Plan, title: str, out: Path, feeds
     subjects = suite.subjects(engines)
     setting = suite.Setting(title, plan, feeds=feeds)
     made_by = suite.provenance(subjects, setting, dataclasses.asdict(plan))
-    return suite.run(subjects, setting, made_by, out, lambda line: print(line, file=sys.stderr))
+    return suite.run(subjects, setting, made_by, out, suite.Told(lambda line: print(line, file=sys.stderr)))
 
 
 def _backend_facts(name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Checkpoints: a torch module from a pair's model.py or a module path, and weights into it without unpickling anything."""
+"""Checkpoints: a torch module from a pair's model.py or a module path, and weights into it; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def save_weights(module: nn.Module, path: Path, dtype: torch.dtype, facts: Mapping[str, str]) -> None:
-    """Write a module's state dict as safetensors, whole or not at all, floats in ``dtype``; ``facts`` go into its header."""
+    """Write a module's state dict, floats in ``dtype``, as ``write_tensors`` does."""
     state = {
         key: (tensor.to(dtype) if tensor.is_floating_point() else tensor).detach().contiguous().cpu()
         for key, tensor in module.state_dict().items()
@@ -164,5 +164,3 @@ def _name(keys: Iterable[str]) -> str:
     ordered = sorted(keys)
     more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
     return (", ".join(ordered[:_NAMED]) or "none") + more
-
-

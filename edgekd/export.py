@@ -195,7 +195,10 @@ def _export_once(module: nn.Module, spec: TensorSpec, opset: int, how: tuple[boo
     with tempfile.TemporaryDirectory(prefix="edgekd-export-") as folder, _quiet():
         path = Path(folder) / "model.onnx"
         torch.onnx.export(module, (example,), str(path), **options)
-        model = load_onnx(path)
+        try:
+            model = load_onnx(path)
+        except InputError as err:
+            raise BuildError(str(err).replace(str(path), "what it wrote")) from err
     if opset_of(model) != opset:
         raise BuildError(f"wrote opset {opset_of(model)} where {opset} was asked for")
     if [value.name for value in model.graph.output] != list(names):

@@ -83,7 +83,11 @@ def _foreign(job: Job, inputs: tuple[TensorSpec, ...]) -> Plan:
             raise InputError(f"--images was given, but the network does not take one picture: {edge}; leave it out")
         config = [spec.to_json() for spec in inputs]
         made_by = Provenance("samples", (), digest_of(config))
-        return Plan("calibration", made_by, lambda: family.load_module("edgekd.adopt").synthetic_feeds(inputs, _SYNTHETIC_COUNT, 0))
+        return Plan(
+            "calibration",
+            made_by,
+            lambda: family.load_module("edgekd.adopt").synthetic_feeds(inputs, _SYNTHETIC_COUNT, 0),
+        )
     folder = job.images or pairs_root() / _SHIPPED
     scale = job.recipe.data.assumed_scale
     return Plan(
@@ -112,6 +116,8 @@ def _provenance(folder: Path, config: object) -> Provenance:
     try:
         paths = sorted(path for path in folder.iterdir() if path.is_file())
     except OSError as err:
-        raise InputError(f"cannot list {folder}: {err.strerror}; a folder of PNG or JPEG pictures was expected") from err
+        raise InputError(
+            f"cannot list {folder}: {err.strerror}; a folder of PNG or JPEG pictures was expected"
+        ) from err
     version = family.version_of("pillow") or "none"
     return Provenance("samples", tuple(map(sha256_of, paths)), digest_of(config), {"pillow": version})

@@ -76,7 +76,9 @@ def job_from(source: str, out: Path | None, overrides: Sequence[str] = (), modul
         if not path.is_file():
             raise InputError(f"{path} does not exist; an ONNX file, a checkpoint, or a pair was expected")
         if path.suffix != ".onnx" and module is None:
-            raise InputError(f"{path} is a checkpoint; say which network it belongs to with --module package.module:callable")
+            raise InputError(
+                f"{path} is a checkpoint; say which network it belongs to with --module package.module:callable"
+            )
         recipe, title = recipe_from({}, overrides), path.stem
         origins = {"model": Origin(path, module=module)}
     else:
@@ -107,7 +109,9 @@ def check_names(recipe: Recipe) -> None:
             if name not in known:
                 raise UnknownName.among(singular.get(folder, folder.rstrip("s")), name, known)
     if not recipe.quantize.schemes:
-        raise RecipeError("quantize.schemes = []; at least one of " + ", ".join(family.names("quantize")) + " was expected")
+        raise RecipeError(
+            "quantize.schemes = []; at least one of " + ", ".join(family.names("quantize")) + " was expected"
+        )
     if recipe.bench.backend not in recipe.build.backends:
         raise RecipeError(
             f"bench.backend = {recipe.bench.backend!r} is not among build.backends = {list(recipe.build.backends)}: "

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from edgekd import __version__, build, feeds, provenance
 from edgekd.bench import suite
+from edgekd.bench.measure import Progress, stopwatch
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, Provenance, current, save_manifest, sha256_of, write_atomic
 from edgekd.core.errors import BuildError, CalibrationError, InputError, MachineError, ParityError
@@ -39,7 +40,7 @@ Say = Callable[[str], None]
 _REFUSALS = (CalibrationError, ParityError, BuildError)
 
 
-class _WouldRun(Exception):  # noqa: N818 - not an error: how a dry run ends
+class _WouldRun(Exception):
     """Raised by a dry run at the first stage that would run."""
 
 
@@ -49,7 +50,8 @@ class Walk:
 
     Attributes:
         job: What to do.
-        say: Called with a line when a stage starts, is skipped, or refuses.
+        say: Called with a line when a stage starts, ends, is skipped, or refuses.
+        progress: Called with (candidate, steps done, steps in all) while engines are timed.
         dry_run: Stop at the first stage that would run.
         lines: One a stage and network, for the report.
         archives: "calibration" and "evaluation" samples of the network at hand.
@@ -60,6 +62,7 @@ class Walk:
 
     job: Job
     say: Say
+    progress: Progress | None = None
     dry_run: bool = False
     lines: list[str] = field(default_factory=list)
     archives: dict[str, Artifact] = field(default_factory=dict)
@@ -88,6 +91,7 @@ class Walk:
             raise _WouldRun(name)
         else:
             self.say(f"  {name} …")
+            seconds = stopwatch()
             try:
                 found = make()
             except _REFUSALS as err:
@@ -95,6 +99,7 @@ class Walk:
                 facts = {"error": type(err).__name__, "message": str(err)}
                 save_manifest(Artifact("report", refused, sha256_of(refused), made_by=made_by, facts=facts))
                 raise
+            self.say(f"      {found.facts.get('summary') or 'done'} ({seconds():.1f} s)")
         line = f"{name}: {found.facts.get('summary') or 'done'}"
         if made_by.stage != "build" and line not in self.lines:  # engines have a table of their own
             self.lines.append(line)
@@ -115,8 +120,8 @@ class Finished:
     report_path: Path
 
 
-def run(job: Job, say: Say, *, dry_run: bool = False) -> Finished | None:
-    """Run every stage of ``job`` that is not done already.
+def run(job: Job, say: Say, progress: Progress | None = None, *, dry_run: bool = False) -> Finished | None:
+    """Run every stage of ``job`` that is not done already; ``say`` and ``progress`` as in ``Walk``.
 
     Returns:
         What there is now; None where a dry run found something to do, and said it.
@@ -124,7 +129,7 @@ def run(job: Job, say: Say, *, dry_run: bool = False) -> Finished | None:
     Raises:
         EdgeKDError: A stage failed; what was finished before it stands.
     """
-    walk = Walk(job, say, dry_run)
+    walk = Walk(job, say, progress, dry_run)
     with locked(job.out):
         try:
             for role, origin in job.origins.items():
@@ -284,7 +289,8 @@ def _measured(walk: Walk) -> Finished:
         tuple(walk.notes),
     )
     made_by = suite.provenance(walk.subjects, setting, to_plain(job.recipe.bench))
-    measured = walk.made("bench", out, made_by, lambda: suite.run(walk.subjects, setting, made_by, out, walk.say))
+    told = suite.Told(walk.say, walk.progress)
+    measured = walk.made("bench", out, made_by, lambda: suite.run(walk.subjects, setting, made_by, out, told))
     page = job.out / "report.html"
     page_by = Provenance("report", (measured.sha256,), "", {"edgekd": __version__})
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 from pathlib import Path
 from typing import Any
 
 from edgekd.backends._feeds import check_feeds
 from edgekd.backends._trt import last_errors, make_log
-from edgekd.core.errors import InputError, TargetMismatch
+from edgekd.core.errors import InputError, MachineError, TargetMismatch
 from edgekd.core.family import load_module
 from edgekd.core.protocols import Array, DeviceTimes, Feeds, TimedSession
 from edgekd.core.tensor import DimRange, TensorSpec
@@ -18,7 +19,6 @@ from edgekd.core.tensor import DimRange, TensorSpec
 _DTYPES = {
     "FLOAT": "float32",
     "HALF": "float16",
-    "BF16": "bfloat16",
     "INT8": "int8",
     "UINT8": "uint8",
     "INT32": "int32",
@@ -35,18 +35,20 @@ def open_engine(trt: Any, engine: Path) -> TimedSession:
     """
     # Not at the top of the file: it imports pycuda.driver, which only loads where there is a driver.
     cuda = load_module("edgekd.backends._cuda")
-    device = cuda.Device()
-    log = make_log(trt)
-    runtime = trt.Runtime(log)
-    opened = runtime.deserialize_cuda_engine(engine.read_bytes())
-    if opened is None:
-        reason = last_errors(trt, log)
-        device.close()
-        raise TargetMismatch(
-            f"{engine.name} does not open in {trt.__name__} {trt.__version__}: {reason}; "
-            "build it on the board that will run it"
-        )
-    return EngineSession(trt, cuda, device, (runtime, opened))
+    with contextlib.ExitStack() as undo:
+        device = cuda.Device()
+        undo.callback(device.close)
+        log = make_log(trt)
+        runtime = trt.Runtime(log)
+        opened = runtime.deserialize_cuda_engine(engine.read_bytes())
+        if opened is None:
+            raise TargetMismatch(
+                f"{engine.name} does not open in {trt.__name__} {trt.__version__}: {last_errors(trt, log)}; "
+                "build it on the board that will run it"
+            )
+        session = EngineSession(trt, cuda, device, (runtime, opened))
+        undo.pop_all()
+        return session
 
 
 class EngineSession:
@@ -56,6 +58,8 @@ class EngineSession:
         self._cuda, self._device = cuda, device
         self._runtime, self._engine = owned
         self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise MachineError("the GPU has too little free memory for this engine; close what else uses it")
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         modes = {name: self._engine.get_tensor_mode(name) for name in names}
         self._on_host = {name for name in names if self._engine.get_tensor_location(name) == trt.TensorLocation.HOST}
@@ -145,4 +149,8 @@ def _spec(engine: Any, name: str, profile: int | None) -> TensorSpec:
         bounds = list(zip(*engine.get_tensor_profile_shape(name, profile), strict=False))
         ranges = {dim: DimRange(*bounds[axis]) for axis, dim in enumerate(shape) if isinstance(dim, str)}
     kind = engine.get_tensor_dtype(name).name
-    return TensorSpec(name, shape, _DTYPES.get(kind, kind.lower()), ranges)
+    if kind not in _DTYPES:
+        raise InputError(
+            f"tensor {name!r} is {kind}, which numpy cannot hold; keep inputs and outputs in float32 or float16"
+        )
+    return TensorSpec(name, shape, _DTYPES[kind], ranges)

@@ -117,7 +117,8 @@ def _options(threads: int, level: ort.GraphOptimizationLevel) -> ort.SessionOpti
 
 def _load(model: Path, options: ort.SessionOptions) -> ort.InferenceSession:
     ort.set_default_logger_severity(_SEVERITY_ERROR)
-    return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    # Its fallback would try the same provider again, and print about it on stdout.
+    return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 
 def _report(onnx: Path, engine: Path, level: str, refusals: dict[str, str]) -> BuildReport:

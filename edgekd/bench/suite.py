@@ -15,13 +15,12 @@ from edgekd import __version__
 from edgekd.bench import accuracy, conditions, measure, memory
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, Provenance, digest_of, save_manifest, sha256_of, write_atomic
-from edgekd.core.errors import InputError
+from edgekd.core.errors import BuildError, InputError
 from edgekd.core.protocols import Feeds, Session
 from edgekd.core.result import BenchmarkResult, Candidate, EngineRow, Run
 from edgekd.core.samples import Samples
 from edgekd.core.tensor import TensorSpec
 
-Say = Callable[[str], None]
 _SHOWN = 4  # evaluation samples whose pictures are kept for the report
 
 
@@ -60,6 +59,14 @@ class Subject:
     onnx_sha256: str = ""
     onnx_bytes: int = 0
     cost: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who hears of it: a line of talk, and steps done of a long measurement."""
+
+    say: Callable[[str], None]
+    progress: measure.Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +133,18 @@ def provenance(subjects: Sequence[Subject], setting: Setting, config: Mapping[st
     return Provenance("bench", tuple(parents), digest, {"edgekd": __version__, **_libraries(setting.config.backend)})
 
 
-def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out: Path, say: Say) -> Artifact:
-    """Measure every subject and write ``result.json``, and beside it ``pictures.npz`` where there is something to look at.
+def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out: Path, told: Told) -> Artifact:
+    """Measure every subject and write ``result.json``, and beside it ``pictures.npz`` where there is something to see.
 
     Raises:
-        InputError: There is nothing to measure.
+        BuildError: No engine was built, so there is nothing to measure.
         MachineError: An engine does not open or run here.
     """
     if not subjects:
-        raise InputError(f"{setting.title}: no engine for backend {setting.config.backend!r} was built; nothing to time")
+        reasons = "; ".join(f"{row.candidate}: {row.summary}" for row in setting.engines if not row.ok)
+        raise BuildError(
+            f"{setting.title}: {setting.config.backend} built no engine, so there is nothing to time. {reasons}"
+        )
     backend = family.load("backends", setting.config.backend).BACKEND
     threads = setting.config.threads
     with contextlib.ExitStack() as stack:
@@ -143,11 +153,11 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
             sessions[subject.name] = backend.open(subject.engine.path, threads=threads)
             stack.callback(sessions[subject.name].close)
         fed = {name: _feeds(session, setting.feeds) for name, session in sessions.items()}
-        say(f"  timing {len(subjects)} engines in turns on {setting.config.backend}")
+        told.say(f"      timing {len(subjects)} engines in turns on {setting.config.backend}")
         bouts = {name: measure.Bout(session, fed[name]) for name, session in sessions.items()}
-        runs = measure.measure(bouts, setting.config)
-        scores, baseline = _scores(sessions, setting, out, say)
-    say("  weighing each engine's memory in a process of its own")
+        runs = measure.measure(bouts, setting.config, told.progress)
+        scores, baseline = _scores(sessions, setting, out, told)
+    told.say("      weighing each engine's memory in a process of its own")
     candidates = []
     for subject in subjects:
         weight = memory.peak(setting.config.backend, subject.engine.path, fed[subject.name], threads)
@@ -187,26 +197,33 @@ def _pictures_path(result_path: Path) -> Path:
 
 
 def _libraries(backend: str) -> dict[str, str]:
-    """Versions that can change a latency. The backend's own list is known without importing its library only by name."""
-    return {"numpy": family.version_of("numpy") or "none", backend: family.version_of(backend) or "none"}
+    """Versions of what can change a latency."""
+    libraries = ("numpy", *family.load("backends", backend).BACKEND.libraries)
+    return {library: family.version_of(library) or "unknown" for library in libraries}
 
 
 def _scores(
-    sessions: Mapping[str, Session], setting: Setting, out: Path, say: Say
+    sessions: Mapping[str, Session], setting: Setting, out: Path, told: Told
 ) -> tuple[dict[str, accuracy.Accuracy], accuracy.Accuracy | None]:
     """Score every session, and keep the first few pictures beside the result."""
     if setting.scoring is None:
         return {}, None
     task = family.load("tasks", setting.scoring.task)
     samples = Samples.load(setting.scoring.samples.path)
-    say(f"  scoring on {samples.source}")
-    scores = {name: accuracy.score(session, samples, task, setting.scoring.options) for name, session in sessions.items()}
+    told.say(f"      scoring on {samples.source}")
+    scores = {
+        name: accuracy.score(session, samples, task, setting.scoring.options) for name, session in sessions.items()
+    }
     baseline = accuracy.baseline(samples, task, setting.scoring.options)
     if hasattr(task, "picture"):
         shown = {name: score.outputs for name, score in scores.items()}
         if baseline:
             shown = {task.BASELINE: baseline.outputs, **shown}
-        _keep_pictures(_pictures_path(out), samples, {n: [task.picture(o) for o in outputs[:_SHOWN]] for n, outputs in shown.items()})
+        _keep_pictures(
+            _pictures_path(out),
+            samples,
+            {n: [task.picture(o) for o in outputs[:_SHOWN]] for n, outputs in shown.items()},
+        )
     return scores, baseline
 
 
@@ -227,7 +244,7 @@ def _fit(spec: TensorSpec, feeds: Feeds) -> NDArray[Any]:
     if spec.name not in feeds or not spec.admits(feeds[spec.name].shape):
         found = {name: array.shape for name, array in feeds.items()}
         raise InputError(f"the engine takes {spec}, the samples hold {found}; give samples of this network")
-    return np.ascontiguousarray(feeds[spec.name], spec.dtype)
+    return np.asarray(feeds[spec.name], spec.dtype, order="C")  # ascontiguousarray would make a scalar (1,)
 
 
 def _batch(feeds: Feeds) -> int:

@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -25,18 +26,19 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     try:
         code = _app(arguments)(args=arguments, prog_name="edgekd")
-    except SystemExit as stop:  # how typer ends, whatever it has to say
+    except SystemExit as stop:  # how typer ends, whatever it has to say; an interrupt too
         code = stop.code
     except EdgeKDError as err:
         typer.echo(f"edgekd: {' '.join(str(err).split())}", err=True)
         return err.exit_code
     except KeyboardInterrupt:
-        typer.echo("edgekd: interrupted; what was finished stands, run again to go on", err=True)
-        return EXIT_INTERRUPTED
+        code = EXIT_INTERRUPTED
     except Exception:  # noqa: BLE001 - the door: anything else is our bug
         traceback.print_exc()
         typer.echo("edgekd: this is a bug in edgekd; please report it with the lines above", err=True)
         return EXIT_BUG
+    if code == EXIT_INTERRUPTED:
+        typer.echo("edgekd: interrupted; what was finished stands, run again to go on", err=True)
     return code if isinstance(code, int) else 0
 
 
@@ -49,7 +51,7 @@ def _app(arguments: list[str]) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.callback(help=app.info.help, epilog=_options.__doc__)(_options)
+    app.callback(help=app.info.help, epilog=_main_options.__doc__)(_main_options)
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
     verbs = family.names("cli")
     for verb in sorted(verbs, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)):
@@ -74,7 +76,9 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-def _options(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version and exit."),
+def _main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
-    """Exit codes: 0 good, 1 the gate says regress, 2 the input, 3 this machine cannot, 4 inconclusive, 5 not comparable."""
+    """Exit codes: 0 good, 1 regress, 2 the input, 3 this machine cannot, 4 inconclusive, 5 not comparable, 70 a bug."""

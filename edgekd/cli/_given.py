@@ -28,7 +28,8 @@ def onnx_artifact(path: Path, dims: Mapping[str, int], folder: Path) -> Artifact
         if artifact.kind != "onnx":
             raise InputError(f"{path} is a file of kind {artifact.kind!r}; an ONNX file was expected")
         return artifact
-    return family.load_module("edgekd.adopt").run(path, dims, None, folder / f"{path.stem}.adopted.onnx")
+    adopted: Artifact = family.load_module("edgekd.adopt").run(path, dims, None, folder / f"{path.stem}.adopted.onnx")
+    return adopted
 
 
 def samples_for(onnx: Artifact, archive: Path | None, images: Path | None, recipe: Recipe) -> Samples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from edgekd.core.errors import InputError
+
+_BAR = 30  # characters of a progress bar
 
 Sets = Annotated[
     list[str] | None,
@@ -38,6 +41,19 @@ Module = Annotated[
 def talker(quiet: bool) -> Callable[[str], None]:
     """Return what prints a line of talk on stderr, or swallows it."""
     return (lambda line: None) if quiet else lambda line: typer.echo(line, err=True)
+
+
+def progress_bar(quiet: bool) -> Callable[[str, int, int], None] | None:
+    """Return what draws (name, steps done, steps in all) on stderr, or None where nobody would see it."""
+    if quiet or not sys.stderr.isatty():
+        return None
+
+    def draw(name: str, done: int, total: int) -> None:
+        filled = _BAR * done // total
+        line = f"      {'━' * filled}{'╌' * (_BAR - filled)} {100 * done // total:3d} %  {name:<24}"
+        typer.echo(f"\r{line}" if done < total else f"\r{' ' * len(line)}\r", nl=False, err=True)
+
+    return draw
 
 
 def answer(data: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgekd.bench import suite
-from edgekd.cli._options import Json, Output, Quiet, Samples, Sets, talker
+from edgekd.cli._options import Json, Output, Quiet, Samples, Sets, progress_bar, talker
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, read_artifact, sha256_of
 from edgekd.core.recipe import recipe_from
@@ -33,7 +33,7 @@ def command(
     setting = suite.Setting(engines[0].stem, recipe.bench, feeds)
     out = output or Path("result.json")
     made_by = suite.provenance(subjects, setting, to_plain(recipe.bench))
-    suite.run(subjects, setting, made_by, out, talker(quiet))
+    suite.run(subjects, setting, made_by, out, suite.Told(talker(quiet), progress_bar(quiet)))
     if json_:
         typer.echo(out.read_text(), nl=False)
     else:

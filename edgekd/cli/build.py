@@ -14,7 +14,9 @@ from edgekd.cli._options import Dims, Json, Output, answer, sizes
 
 def command(
     onnx: Annotated[Path, typer.Argument(help="An ONNX file.")],
-    backend: Annotated[str, typer.Option("--backend", help="Engine library: a file of edgekd/backends/.")] = "onnxruntime",
+    backend: Annotated[
+        str, typer.Option("--backend", help="Engine library: a file of edgekd/backends/.")
+    ] = "onnxruntime",
     output: Output = None,
     dim: Dims = None,
     threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is every core.")] = 0,

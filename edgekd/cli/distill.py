@@ -18,7 +18,9 @@ def command(
     pair: Annotated[str, typer.Argument(help="The pair's folder or name.")],
     data: Annotated[list[Path], typer.Option("--data", help="Folder of high-resolution pictures. Repeatable.")],
     role: Annotated[str, typer.Option("--role", help="Which network learns: teacher or student.")] = "student",
-    teacher: Annotated[Path | None, typer.Option("--teacher", help="Trained teacher; the pair's own by default.")] = None,
+    teacher: Annotated[
+        Path | None, typer.Option("--teacher", help="Trained teacher; the pair's own by default.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; runs/<pair>/distill/<role>.")] = None,
     set_: Sets = None,
     json_: Json = False,

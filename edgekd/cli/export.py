@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgekd import pipeline
-from edgekd.cli._options import Images, Json, Module, Output, Quiet, Sets, answer, talker
+from edgekd.cli._options import Images, Json, Module, Quiet, Sets, answer, talker
 from edgekd.core.errors import InputError
 from edgekd.job import job_from
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ def command(
     json_: Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")] = False,
 ) -> None:
     """List the pairs at hand: student, teacher, task, and whether their weights are here."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in pair_names():
         folder = pairs_root() / name
         pair = load_recipe(folder / "recipe.toml").pair

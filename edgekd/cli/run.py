@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from edgekd import pipeline
-from edgekd.cli._options import Dims, Images, Json, Module, Output, Quiet, Sets, sizes, talker
+from edgekd.cli._options import Dims, Images, Json, Module, Output, Quiet, Sets, progress_bar, sizes, talker
 from edgekd.core import family
 from edgekd.job import job_from
 
@@ -29,11 +30,11 @@ def command(
     """
     job = job_from(source, output, set_ or (), module)
     job = job.with_data(images, sizes(dim))
-    done = pipeline.run(job, talker(quiet), dry_run=dry_run)
+    done = pipeline.run(job, talker(quiet), progress_bar(quiet), dry_run=dry_run)
     if done is None:
         return
     if json_:
         typer.echo(done.result_path.read_text(), nl=False)
         return
-    typer.echo(family.load("report", "terminal").render(done.result), nl=False)
+    family.load("report", "terminal").show(done.result, Console(highlight=False))
     typer.echo(f"\nresult  {done.result_path}\nreport  {done.report_path}")

@@ -25,7 +25,7 @@ def command(
     file: Annotated[Path, typer.Argument(help="Any file that edgekd reads or writes.")],
     json_: Json = False,
 ) -> None:
-    """Show what any file of edgekd's is: an ONNX or engine with its manifest, samples, a result, a recipe, a checkpoint."""
+    """Show what any file of edgekd's is, from its manifest or from the file itself."""
     if not file.is_file():
         raise InputError(f"{file} does not exist; a file that edgekd wrote, an ONNX file or a recipe was expected")
     if file.suffix == ".json" and file.with_suffix("").is_file():
@@ -92,7 +92,9 @@ def _onnx(file: Path) -> dict[str, Any]:
 def _checkpoint(file: Path) -> dict[str, Any]:
     state = family.load_module("edgekd.checkpoint").read_state(file)
     parameters = sum(tensor.numel() for tensor in state.values())
-    tensors = {name: f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for name, tensor in state.items()}
+    tensors = {
+        name: f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for name, tensor in state.items()
+    }
     return {"parameters": parameters, "tensors": tensors}
 
 

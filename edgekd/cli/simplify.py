@@ -22,7 +22,7 @@ def command(
     set_: Sets = None,
     json_: Json = False,
 ) -> None:
-    """Make an ONNX file smaller, and prove that it still gives the same numbers; where it does not, the input stands."""
+    """Make an ONNX file smaller, and prove that it still gives the same numbers; if it does not, the input stands."""
     recipe = recipe_from({}, set_ or ())
     out = output or onnx.with_suffix(".simplified.onnx")
     given = onnx_artifact(onnx, sizes(dim), out.parent)

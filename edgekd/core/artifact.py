@@ -183,7 +183,9 @@ def read_artifact(path: Path, *, check: bool = True) -> Artifact:
             facts=dict(data["facts"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as err:
-        raise IntegrityError(f"{manifest} is not an edgekd manifest ({type(err).__name__}: {err}); make the file again") from err
+        raise IntegrityError(
+            f"{manifest} is not an edgekd manifest ({type(err).__name__}: {err}); make the file again"
+        ) from err
     if check and (found := sha256_of(path)) != artifact.sha256:
         raise IntegrityError(
             f"{path} has sha256 {found[:12]}…, its manifest says {artifact.sha256[:12]}…: one of them was changed; "

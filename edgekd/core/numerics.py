@@ -65,7 +65,9 @@ def percentile(samples: Sequence[float] | FloatArray, p: float) -> float:
     return float(ordered[max(n - 1 - int((1 - p / 100) * n + 1e-9), 0)])
 
 
-def bootstrap_ratio(a: FloatArray, b: FloatArray, *, resamples: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+def bootstrap_ratio(
+    a: FloatArray, b: FloatArray, *, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
     """Return the ratio ``median(a) / median(b)`` of paired blocks with its 95 % interval.
 
     Args:

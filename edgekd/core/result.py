@@ -180,7 +180,9 @@ class BenchmarkResult:
         for candidate in self.candidates:
             if candidate.name == name:
                 return candidate
-        raise NotComparable(f"{self.title} has no candidate {name!r}; it has {', '.join(c.name for c in self.candidates)}")
+        raise NotComparable(
+            f"{self.title} has no candidate {name!r}; it has {', '.join(c.name for c in self.candidates)}"
+        )
 
     def to_json(self) -> str:
         """Return the text of ``result.json``."""
@@ -230,7 +232,7 @@ def _candidate(data: Mapping[str, Any]) -> Candidate:
             "inputs": {_text(name): tuple(map(int, shape)) for name, shape in data["inputs"].items()},
             "cost": _figures(data["cost"]),
             "accuracy": _figures(data["accuracy"]),
-            "accuracy_per_sample": {k: tuple(map(float, v)) for k, v in data["accuracy_per_sample"].items()},
+            "accuracy_per_sample": {k: tuple(map(_figure, v)) for k, v in data["accuracy_per_sample"].items()},
             "notes": tuple(map(_text, data["notes"])),
         }
     )
@@ -249,7 +251,12 @@ def _text(value: Any) -> str:
 
 
 def _figures(data: Mapping[str, Any]) -> dict[str, float]:
-    return {_text(name): float(value) for name, value in data.items()}
+    return {_text(name): _figure(value) for name, value in data.items()}
+
+
+def _figure(value: Any) -> float:
+    """JSON has no NaN: ``_plain`` wrote null."""
+    return math.nan if value is None else float(value)
 
 
 def _plain(value: Any) -> Any:

@@ -65,9 +65,16 @@ class Samples:
             with np.load(path, allow_pickle=False) as data:
                 inputs = {key.removeprefix("input/"): data[key] for key in data.files if key.startswith("input/")}
                 names = tuple(map(str, data["names"]))
-                samples = cls(inputs, names, str(data["source"]), *(data[k] if k in data.files else None for k in ("truth", "seen")))
+                samples = cls(
+                    inputs,
+                    names,
+                    str(data["source"]),
+                    *(data[k] if k in data.files else None for k in ("truth", "seen")),
+                )
         except (OSError, KeyError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as err:
-            raise InputError(f"{path} is not an edgekd samples archive ({type(err).__name__}: {str(err)[:100]})") from err
+            raise InputError(
+                f"{path} is not an edgekd samples archive ({type(err).__name__}: {str(err)[:100]})"
+            ) from err
         if not inputs or any(len(array) != len(names) for array in inputs.values()) or not names:
             raise InputError(f"{path} holds no samples, or not one of every input for each of its {len(names)} names")
         return samples

@@ -33,7 +33,9 @@ def parse(cls: type[T], table: Any, where: str) -> T:
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in table:
         if key not in fields:
-            raise RecipeError(f"unknown key {where}.{key}{nearest(key, fields)}; [{where}] takes {', '.join(fields) or 'no keys'}")
+            raise RecipeError(
+                f"unknown key {where}.{key}{nearest(key, fields)}; [{where}] takes {', '.join(fields) or 'no keys'}"
+            )
     hints = typing.get_type_hints(cls)
     values = {key: _value(hints[key], value, f"{where}.{key}") for key, value in table.items()}
     for name, field in fields.items():
@@ -62,9 +64,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return _union(args, value, where)
     if origin is typing.Literal:
         if value not in args or isinstance(value, bool):
-            raise RecipeError(
-                f"{where} = {_say(value)}{nearest(str(value), map(str, args))}; one of {', '.join(map(repr, args))} was expected"
-            )
+            hint = nearest(str(value), map(str, args))
+            raise RecipeError(f"{where} = {_say(value)}{hint}; one of {', '.join(map(repr, args))} was expected")
         return value
     if origin is tuple:
         return _tuple(args, value, where)
@@ -88,7 +89,9 @@ def _scalar(hint: type, value: Any, where: str) -> Any:
 def _union(args: tuple[Any, ...], value: Any, where: str) -> Any:
     for option in args:
         try:
-            return _value(option, value, where) if option is not types.NoneType else _scalar(types.NoneType, value, where)
+            return (
+                _value(option, value, where) if option is not types.NoneType else _scalar(types.NoneType, value, where)
+            )
         except RecipeError:
             continue
     names = " or ".join(_NAMES.get(option, getattr(option, "__name__", str(option))) for option in args)
@@ -102,7 +105,7 @@ def _tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
         return tuple(_value(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if len(value) != len(args):
         raise RecipeError(f"{where} has {len(value)} items, {len(args)} were expected")
-    return tuple(_value(arg, item, f"{where}[{i}]") for i, (arg, item) in enumerate(zip(args, value)))
+    return tuple(_value(arg, item, f"{where}[{i}]") for i, (arg, item) in enumerate(zip(args, value, strict=True)))
 
 
 def _say(value: Any) -> str:
@@ -110,4 +113,10 @@ def _say(value: Any) -> str:
     return f"{text[:60]}… ({type(value).__name__})" if len(text) > 60 else f"{text} ({type(value).__name__})"
 
 
-_NAMES: dict[Any, str] = {int: "an integer", float: "a number", str: "a string", bool: "true or false", types.NoneType: "nothing"}
+_NAMES: dict[Any, str] = {
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    bool: "true or false",
+    types.NoneType: "nothing",
+}

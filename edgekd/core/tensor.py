@@ -27,7 +27,9 @@ class DimRange:
 
     def __post_init__(self) -> None:
         if not 1 <= self.min <= self.opt <= self.max:
-            raise InputError(f"dimension range [{self.min}, {self.opt}, {self.max}] must satisfy 1 <= min <= opt <= max")
+            raise InputError(
+                f"dimension range [{self.min}, {self.opt}, {self.max}] must satisfy 1 <= min <= opt <= max"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class TensorSpec:
         shape = tuple(shape)
         if len(shape) != len(self.shape):
             return False
-        for size, dim in zip(shape, self.shape):
+        for size, dim in zip(shape, self.shape, strict=True):
             allowed = (self.ranges or {}).get(dim) if isinstance(dim, str) else DimRange(dim, dim, dim) if dim else None
             if isinstance(dim, int) and size != dim:
                 return False
@@ -97,12 +99,16 @@ class TensorSpec:
             if not isinstance(name, str) or dtype not in DTYPES:
                 raise ValueError(f"name {name!r}, dtype {dtype!r}")
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, InputError) as err:
-            raise IntegrityError(f"{str(data)[:120]} is not a tensor: name, shape and dtype were expected ({err})") from err
+            raise IntegrityError(
+                f"{str(data)[:120]} is not a tensor: name, shape and dtype were expected ({err})"
+            ) from err
         return cls(name, shape, dtype, ranges or None)
 
     def _range(self, dim: str) -> DimRange:
         if not self.ranges or dim not in self.ranges:
-            raise InputError(f"dimension {dim!r} of tensor {self.name!r} is dynamic and has no min/opt/max; give --dim {dim}=SIZE")
+            raise InputError(
+                f"dimension {dim!r} of tensor {self.name!r} is dynamic and has no min/opt/max; give --dim {dim}=SIZE"
+            )
         return self.ranges[dim]
 
     def __str__(self) -> str:

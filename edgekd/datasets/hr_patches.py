@@ -34,7 +34,9 @@ class Samples:
             InputError: A folder is unusable, or every picture is smaller than a patch.
         """
         self.scale, self.patch, self.seed = int(options["scale"]), patch, seed
-        everything = [super_resolution.degrade(image, options) for folder in folders for _, image in read_pictures(folder)]
+        everything = [
+            super_resolution.degrade(image, options) for folder in folders for _, image in read_pictures(folder)
+        ]
         self.pairs = [(low, high) for low, high in everything if min(low.shape[:2]) >= patch]
         if not self.pairs:
             raise InputError(
@@ -58,5 +60,5 @@ class Samples:
 
     def batch(self, first: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return samples ``first`` to ``first + size`` stacked: (N, 3, p, p) and (N, 3, s*p, s*p)."""
-        lows, highs = zip(*(self[index] for index in range(first, first + size)))
+        lows, highs = zip(*(self[index] for index in range(first, first + size)), strict=True)
         return np.stack(lows), np.stack(highs)

@@ -78,7 +78,9 @@ def image_samples(folder: Path, spec: TensorSpec, layout: str, scale: float) -> 
 def _fitter(high: int, wide: int, channels: int, layout: str) -> Callable[[Picture], NDArray[np.float64]]:
     def fit(picture: Picture) -> NDArray[np.float64]:
         image = Image.fromarray(picture).resize((wide, high), Image.Resampling.BILINEAR)
-        array = np.asarray(image.convert("L"), np.float64)[..., None] if channels == 1 else np.asarray(image, np.float64)
+        array = (
+            np.asarray(image.convert("L"), np.float64)[..., None] if channels == 1 else np.asarray(image, np.float64)
+        )
         return array.transpose(2, 0, 1) if layout == "NCHW" else array
 
     return fit

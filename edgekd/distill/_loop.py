@@ -122,7 +122,9 @@ def _criterion(task: str) -> Callable[[Tensor, Tensor], Tensor]:
 def _teacher(job: Job) -> nn.Module:
     """The trained teacher: eval mode, and nothing in it asks for a gradient."""
     if job.teacher is None:
-        raise InputError("this method needs a trained teacher; train one first with --role teacher, or give --teacher FILE")
+        raise InputError(
+            "this method needs a trained teacher; train one first with --role teacher, or give --teacher FILE"
+        )
     return load_weights(network(job.pair_folder, "teacher"), job.teacher).requires_grad_(False)
 
 
@@ -173,7 +175,9 @@ def _resume(path: Path, student: nn.Module, optimizer: Any, config: TrainConfig)
             moments = {moment: tensors[f"{moment}.{name}"] for moment in _MOMENTS}
             optimizer.state[parameter] = {"step": torch.tensor(float(facts["step"])), **moments}
     except (KeyError, RuntimeError, ValueError) as err:
-        raise InputError(f"{path} is for another network ({str(err).splitlines()[0][:120]}); remove it to start again") from err
+        raise InputError(
+            f"{path} is for another network ({str(err).splitlines()[0][:120]}); remove it to start again"
+        ) from err
     return int(facts["step"])
 
 
@@ -223,5 +227,3 @@ class _Log:
         """Finish the bar's line."""
         if self.is_main:
             self.bar.close()
-
-

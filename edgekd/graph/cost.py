@@ -11,10 +11,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-from edgekd.graph.model import dims_of, infer_shapes, subgraphs
+from edgekd.core.errors import BuildError, InputError
+from edgekd.graph.evaluate import run_onnx
+from edgekd.graph.model import dims_of, infer_shapes, input_specs, subgraphs
 
 Shapes = Mapping[str, tuple[int, ...]]
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
@@ -63,12 +66,41 @@ def cost_of(model: ModelProto, sizes: Mapping[str, int] | None = None) -> Cost:
         del static.graph.value_info[:]
         for value in static.graph.output:
             value.type.tensor_type.ClearField("shape")
+    inferred = infer_shapes(static)
     count = _Count()
-    count.graph(infer_shapes(static).graph, {}, frozenset())
+    count.graph(inferred.graph, {}, frozenset())
+    if count.uncounted and (seen := _seen_shapes(inferred)):
+        count = _Count()
+        count.graph(inferred.graph, seen, frozenset())
     macs = count.macs
     return Cost(
         count.parameters, macs, 2 * macs, count.weight_bytes, count.activation_bytes, count.nodes, count.uncounted
     )
+
+
+def _seen_shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
+    """Run the graph once on zeros and return the shapes that inference could not find, where the graph can be run."""
+    inputs = input_specs(model)
+    known = {
+        value.name for value in (*model.graph.input, *model.graph.output, *model.graph.value_info) if _shape(value)
+    }
+    unknown = [name for node in model.graph.node for name in node.output if name and name not in known]
+    if not all(spec.is_static for spec in inputs) or any(spec.dtype in ("string", "bfloat16") for spec in inputs):
+        return {}
+    watched = ModelProto()
+    watched.CopyFrom(model)
+    del watched.graph.output[:]
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in unknown)
+    try:
+        found = run_onnx(watched, {spec.name: np.zeros(spec.at("opt"), spec.dtype) for spec in inputs})
+    except (BuildError, InputError):
+        return {}
+    return {name: array.shape for name, array in found.items()}
+
+
+def _shape(value: onnx.ValueInfoProto) -> bool:
+    dims = dims_of(value)
+    return dims is not None and all(isinstance(dim, int) for dim in dims)
 
 
 class _Count:
@@ -80,10 +112,9 @@ class _Count:
     def graph(self, graph: GraphProto, outer: Shapes, outer_scales: frozenset[str]) -> None:
         shapes, types = dict(outer), {}
         for value in (*graph.input, *graph.value_info, *graph.output):
-            dims = dims_of(value)
             types[value.name] = value.type.tensor_type.elem_type
-            if dims is not None and all(isinstance(dim, int) for dim in dims):
-                shapes[value.name] = tuple(dim for dim in dims if isinstance(dim, int))
+            if _shape(value):
+                shapes[value.name] = tuple(dim for dim in dims_of(value) or () if isinstance(dim, int))
         scales = outer_scales | _scales(graph)
         for tensor in graph.initializer:
             shapes[tensor.name] = tuple(tensor.dims)

@@ -35,8 +35,17 @@ class Scheme:
     out: Path
 
 
-def write(scheme: Scheme, before: ModelProto, after: ModelProto, facts: Mapping[str, Any]) -> Artifact:
+def write(
+    scheme: Scheme, before: ModelProto, after: ModelProto, facts: Mapping[str, Any], as_run: ModelProto | None = None
+) -> Artifact:
     """Compare ``after`` with ``before`` on the samples, write it and its manifest.
+
+    Args:
+        scheme: What was asked for.
+        before: The input.
+        after: What will be written.
+        facts: The scheme's own, for the manifest.
+        as_run: A graph that rounds on this CPU as ``after`` will on a GPU, to be compared in its place.
 
     Raises:
         ParityError: The edge of the network changed, or an output is not the same network's any more.
@@ -46,7 +55,9 @@ def write(scheme: Scheme, before: ModelProto, after: ModelProto, facts: Mapping[
         raise ParityError(
             f"{scheme.name} changed the network's edge to {_edge(after_edge)}; {_edge(before_edge)} was expected"
         )
-    measured = _differences(scheme, before, after)
+    measured = _differences(scheme, before, as_run or after)
+    if as_run is not None:
+        Evaluator(after)(scheme.samples.feeds(0))
     save_onnx(after, scheme.out)
     inputs, outputs = scheme.onnx.inputs or after_edge[0], scheme.onnx.outputs or after_edge[1]
     told = {

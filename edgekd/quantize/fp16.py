@@ -55,7 +55,41 @@ def quantize(onnx: Artifact, config: QuantizeConfig, samples: Samples, out: Path
     walk = _Walk(dict.fromkeys(kept_nodes(before, config.keep), "named in quantize.keep"))
     walk.model(after)
     facts = {"kept_fp32": dict(sorted(walk.kept.items())), "fp16_nodes": walk.converted, "rounded_to_zero": walk.lost}
-    return write(Scheme("fp16", onnx, config, samples, out), before, after, facts)
+    return write(Scheme("fp16", onnx, config, samples, out), before, after, facts, _simulated(before, set(walk.kept)))
+
+
+def _simulated(before: ModelProto, kept: set[str]) -> ModelProto:
+    """Return the FP32 graph with every tensor rounded to half on its way.
+
+    onnxruntime's CPU has few half kernels: it computes a half graph in float32 and drops the casts between, so that
+    neither an overflow nor the rounding of activations would show.
+    """
+    model = infer_shapes(before)
+    graph = model.graph
+    lift_constants(graph)
+    typed = (*graph.input, *graph.output, *graph.value_info)
+    floats = {value.name for value in typed if value.type.tensor_type.elem_type == FLOAT}
+    nodes, rounded = [], {}
+    for name in sorted(tensor.name for tensor in graph.initializer if tensor.data_type == FLOAT):
+        rounded[name] = f"{name}_rounded"
+        nodes.extend(_round_trip(name, rounded[name]))
+    for node in graph.node:
+        keeps = (node.name or node.output[0]) in kept
+        for index, name in enumerate(node.input):
+            if name in rounded and not keeps and index not in _FP32_INPUTS.get(node.op_type, ()):
+                node.input[index] = rounded[name]
+        nodes.append(node)
+        for index, name in enumerate(node.output):
+            if name in floats:
+                node.output[index] = f"{name}_wide"
+                nodes.extend(_round_trip(f"{name}_wide", name))
+    set_nodes(graph, nodes)
+    del graph.value_info[:]
+    return model
+
+
+def _round_trip(source: str, target: str) -> list[NodeProto]:
+    return [_cast(source, f"{target}_as_half", HALF), _cast(f"{target}_as_half", target, FLOAT)]
 
 
 @dataclass(slots=True)

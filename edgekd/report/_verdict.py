@@ -37,7 +37,7 @@ def _roles(result: BenchmarkResult) -> list[str]:
     for other in others:
         row = compare([result], first.name).row(other.name)
         said.append(
-            f"The {other.role} {_speed(row.speedup, f'the {first.role}')} at {first.precision.upper()}"
+            f"The {other.role} {_speed(row.speedup, f'the {first.role} at {first.precision.upper()}')}"
             f"{_accuracy(row, result.primary_metric)}: {_cost(other, first)}."
         )
     return said

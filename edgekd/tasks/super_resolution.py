@@ -83,7 +83,8 @@ def to_uint8(image: NDArray[np.generic]) -> NDArray[np.uint8]:
 def luma(image: NDArray[np.float64]) -> NDArray[np.float64]:
     """(H, W, 3) RGB 0..255 → (H, W) Y 16..235. Source: MATLAB rgb2ycbcr, ITU-R BT.601."""
     weights = np.array([65.481, 128.553, 24.966])
-    return 16.0 + image @ weights / 255.0
+    y: NDArray[np.float64] = 16.0 + image @ weights / 255.0
+    return y
 
 
 def psnr(a: NDArray[np.float64], b: NDArray[np.float64], peak: float) -> float:

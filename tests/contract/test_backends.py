@@ -1,4 +1,4 @@
-"""Every backend keeps the contract of ``core.protocols``; one whose library or GPU is missing is skipped, and says why."""
+"""Every backend keeps the contract of ``core.protocols``; one without its library or GPU is skipped, and says why."""
 
 from __future__ import annotations
 

@@ -53,7 +53,16 @@ def test_numbers_say_where_they_are_from(target: Target) -> None:
 
 @pytest.mark.parametrize(
     ("tensorrt", "opset"),
-    [("8.2.1", 13), ("8.5.2", 17), ("8.6.2", 17), ("10.3.0", 20), ("10.13.3", 20), ("10.16.2", 24), ("11.4.1", 24), ("11.5", 25)],
+    [
+        ("8.2.1", 13),
+        ("8.5.2", 17),
+        ("8.6.2", 17),
+        ("10.3.0", 20),
+        ("10.13.3", 20),
+        ("10.16.2", 24),
+        ("11.4.1", 24),
+        ("11.5", 25),
+    ],
 )
 def test_opset_of_a_release(tensorrt: str, opset: int) -> None:
     assert opset_for(tensorrt) == opset

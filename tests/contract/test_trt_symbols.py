@@ -1,8 +1,8 @@
 """Every name that the TensorRT files use is there in each TensorRT from 10.3 to 11.4.
 
 The table beside this test was made by importing the published Python bindings of each version (wheels
-``tensorrt-cu12-bindings`` and ``tensorrt-cu13-bindings``) and listing their classes; of those lists it holds what edgekd
-uses. Where a binding is installed here, it is asked as well.
+``tensorrt-cu12-bindings`` and ``tensorrt-cu13-bindings``) and listing their classes; of those lists it holds what
+edgekd uses. Where a binding is installed here, it is asked as well.
 """
 
 from __future__ import annotations

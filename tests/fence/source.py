@@ -93,8 +93,9 @@ def docstrings(source: Source) -> list[str]:
 
     def visit(node: ast.AST) -> None:
         for child in ast.iter_child_nodes(node):
-            named = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-            if named and not child.name.startswith("_"):
+            if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                continue
+            if not child.name.startswith("_"):
                 if not ast.get_docstring(child):
                     found.append(f"{source.name}:{child.lineno} {child.name} has no docstring")
                 if isinstance(child, ast.ClassDef):

@@ -23,8 +23,9 @@ EXEMPT = {
     "edgekd.backends._cuda",
 }
 ABSENT = (
-    "torch onnx onnxruntime tensorrt tensorrt_rtx pycuda typer rich pydantic yaml tomllib tomli click PIL tqdm safetensors skimage"
-).split()
+    *("torch", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "pycuda", "PIL", "tqdm", "safetensors", "skimage"),
+    *("typer", "click", "rich", "pydantic", "yaml", "tomllib", "tomli"),
+)
 
 IMPORT_ALL = """
 import importlib, json, sys
@@ -58,11 +59,8 @@ def lint(folder: Path) -> tuple[int, str]:
 
 
 def board_modules(folder: Path) -> list[str]:
-    paths = [
-        path
-        for room in BOARD_ROOMS
-        for path in ((folder / "edgekd" / room).rglob("*.py") if "." not in room else [folder / "edgekd" / room])
-    ]
+    rooms = [folder / "edgekd" / room for room in BOARD_ROOMS]
+    paths = [path for room in rooms for path in (room.rglob("*.py") if room.is_dir() else [room])]
     names = [path.relative_to(folder).as_posix().removesuffix(".py").removesuffix("/__init__") for path in paths]
     return sorted({name.replace("/", ".") for name in names} - EXEMPT)
 

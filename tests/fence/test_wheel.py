@@ -14,6 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekd.core.artifact import Artifact, save_manifest, sha256_of
+from edgekd.core.result import read_result
+from edgekd.core.tensor import TensorSpec
+
 BUILD = "import sys; from hatchling import build; print(getattr(build, sys.argv[1])(sys.argv[2]))"
 
 
@@ -108,6 +112,26 @@ def test_doctor_beside_numpy_alone(board: Path) -> None:
     backends = json.loads(done.stdout)["backends"]
     assert backends["null"]["loads"] is True
     assert "pip install 'edgekd[compile]'" in backends["onnxruntime"]["why"]
+
+
+def test_build_and_bench_beside_numpy_alone(board: Path, tmp_path: Path) -> None:
+    onnx = tmp_path / "m.onnx"
+    onnx.write_bytes(b"read by its manifest alone")
+    specs = (TensorSpec("x", (1, 3, 4, 4), "float32"),)
+    save_manifest(Artifact("onnx", onnx, sha256_of(onnx), specs, specs))
+    engine, result = tmp_path / "m.engine", tmp_path / "result.json"
+    done = agent(board, "build", str(onnx), "--backend", "null", "-o", str(engine))
+    assert done.returncode == 0, done.stderr
+    done = agent(board, "bench", str(engine), "-o", str(result), "--budget-s", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["p50_ms"].keys() == {c.name for c in read_result(result).candidates}
+    for wrong, code in ((["build", str(onnx), "--backend", "nil", "-o", "x"], 2), (["bench", str(onnx), "-o", "x"], 2)):
+        done = agent(board, *wrong)
+        assert done.returncode == code
+        assert len(done.stderr.splitlines()) == 1
+    done = agent(board, "build", str(onnx), "--backend", "onnxruntime", "-o", "x")
+    assert done.returncode == 3
+    assert "'onnxruntime', which is not installed here" in done.stderr
 
 
 def test_selftest_fails_where_the_board_needs_more(board: Path, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import os
 import pickle
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +15,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 from PIL import Image
 from safetensors.torch import save_file
 
 from edgekd.cli import _run
+from tests.pipeline.tiny import pictures, tiny_onnx, tiny_pair
 
 TABLE = {0, 1, 2, 3, 4, 5}
 Command = Callable[..., tuple[int, str]]
@@ -36,35 +39,6 @@ def edgekd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         return code, said
 
     return run
-
-
-def tiny_onnx(path: Path) -> Path:
-    """Write a network of one convolution, (1, 3, 16, 16) → (1, 4, 16, 16)."""
-    weight = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32)
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]), helper.make_node("Relu", ["c"], ["y"])],
-        "tiny",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 16, 16))],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 4, 16, 16))],
-        [numpy_helper.from_array(weight, "w")],
-    )
-    onnx.save(helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)]), path)
-    return path
-
-
-def tiny_pair(folder: Path, recipe: str = '[pair]\ntask = "super_resolution"\n') -> Path:
-    """Write a pair whose networks are one convolution and a pixel shuffle."""
-    (folder / "weights").mkdir(parents=True)
-    (folder / "model.py").write_text(
-        "from torch import nn\n\n"
-        "def teacher():\n    return nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.PixelShuffle(2))\n\n"
-        "student = teacher\n"
-    )
-    (folder / "recipe.toml").write_text(recipe)
-    for role in ("teacher", "student"):
-        state = {"0.weight": torch.zeros(12, 3, 3, 3), "0.bias": torch.zeros(12)}
-        save_file(state, folder / "weights" / f"{role}.safetensors")
-    return folder
 
 
 def _external(path: Path) -> Path:
@@ -119,7 +93,13 @@ def test_bad_onnx(edgekd: Command, tmp_path: Path, kind: str, verb: str) -> None
 
 
 def test_missing_files(edgekd: Command) -> None:
-    for words in (("run", "no.onnx"), ("run", "no.pt"), ("show", "no.npz"), ("compare", "no.json"), ("bench", "no.engine")):
+    for words in (
+        ("run", "no.onnx"),
+        ("run", "no.pt"),
+        ("show", "no.npz"),
+        ("compare", "no.json"),
+        ("bench", "no.engine"),
+    ):
         code, said = edgekd(*words)
         assert code == 2, said
         assert words[1] in said
@@ -172,7 +152,9 @@ def test_checkpoint_that_needs_unpickling_is_refused_and_not_run(edgekd: Command
 
 def test_checkpoint_of_another_architecture_names_the_keys(edgekd: Command, tmp_path: Path) -> None:
     pair = tiny_pair(tmp_path / "pair")
-    save_file({"0.weight": torch.zeros(12, 3, 3, 3), "1.scale": torch.zeros(1)}, pair / "weights" / "teacher.safetensors")
+    save_file(
+        {"0.weight": torch.zeros(12, 3, 3, 3), "1.scale": torch.zeros(1)}, pair / "weights" / "teacher.safetensors"
+    )
     code, said = edgekd("run", pair, "-o", tmp_path / "out")
     assert code == 2
     assert "missing 0.bias" in said
@@ -187,14 +169,6 @@ def test_lone_checkpoint_needs_its_module(edgekd: Command, tmp_path: Path) -> No
     code, said = edgekd("run", tmp_path / "w.safetensors", "--module", "no.such:thing")
     assert code == 2
     assert "no.such" in said
-
-
-def _pictures(folder: Path) -> Path:
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(8):
-        Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(folder / f"{index}.png")
-    return folder
 
 
 def _with_text(folder: Path) -> None:
@@ -216,12 +190,19 @@ def _cut_short(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "word"), [(_with_text, "a.txt"), (_with_16_bit, "16 bits"), (_emptied, "empty"), (_cut_short, "0.png"), (shutil.rmtree, "pictures")]
+    ("spoil", "word"),
+    [
+        (_with_text, "a.txt"),
+        (_with_16_bit, "16 bits"),
+        (_emptied, "empty"),
+        (_cut_short, "0.png"),
+        (shutil.rmtree, "pictures"),
+    ],
 )
 def test_bad_pictures(edgekd: Command, tmp_path: Path, spoil: Callable[[Path], None], word: str) -> None:
-    pictures = _pictures(tmp_path / "pictures")
-    spoil(pictures)
-    code, said = edgekd("run", tiny_onnx(tmp_path / "net.onnx"), "--images", pictures, "-o", tmp_path / "out")
+    folder = pictures(tmp_path / "pictures")
+    spoil(folder)
+    code, said = edgekd("run", tiny_onnx(tmp_path / "net.onnx"), "--images", folder, "-o", tmp_path / "out")
     assert code == 2, said
     assert word in said
 
@@ -262,16 +243,16 @@ def test_two_runs_in_one_folder(edgekd: Command, tmp_path: Path) -> None:
     assert "another edgekd run" in said
 
 
-def test_missing_library_names_the_extra(
-    edgekd: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "edgekd.simplify", None)  # as if its import had found nothing
-    monkeypatch.setitem(__import__("sys").modules, "onnxsim", None)
-    monkeypatch.delitem(__import__("sys").modules, "edgekd.simplify")
-    code, said = edgekd("simplify", tiny_onnx(tmp_path / "net.onnx"))
-    assert code == 3, said
-    assert "onnxsim" in said
-    assert "pip install" in said
+@pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
+def test_missing_library_names_the_extra(tmp_path: Path, library: str) -> None:
+    path = tiny_onnx(tmp_path / "net.onnx")
+    script = f"import sys; sys.modules[{library!r}] = None; from edgekd.cli import _run; sys.exit(_run(sys.argv[1:]))"
+    words = [sys.executable, "-c", script, "simplify", str(path), "-o", str(tmp_path / "out.onnx")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert f"needs '{library}'" in done.stderr
+    assert "pip install 'edgekd[compile]'" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_changed_file_is_noticed(edgekd: Command, tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def test_wrong_shape_names_both(tmp_path: Path) -> None:
         checkpoint.load_weights(nn.Sequential(nn.Conv2d(3, 4, 5), nn.BatchNorm2d(4)), tmp_path / "net.safetensors")
 
 
-@pytest.mark.parametrize("path", ["torch.nn", "torch.nn:Nope", "torch.nn:Conv2d", "os:getcwd", ":x", "no_such_module:x"])
+@pytest.mark.parametrize(
+    "path", ["torch.nn", "torch.nn:Nope", "torch.nn:Conv2d", "os:getcwd", ":x", "no_such_module:x"]
+)
 def test_module_path_that_gives_no_network(path: str) -> None:
     with pytest.raises(InputError, match=r"(?i)module|callable"):
         checkpoint.network_at(path)

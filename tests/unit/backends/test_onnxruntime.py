@@ -9,7 +9,7 @@ import pytest
 
 from edgekd.backends._onnx_ops import append_metadata
 from edgekd.backends.onnxruntime import BACKEND
-from edgekd.core.errors import BuildError, InputError, TargetMismatch
+from edgekd.core.errors import BuildError, EdgeKDError, InputError, TargetMismatch
 from tests.unit.backends import tiny
 
 
@@ -26,7 +26,9 @@ def test_subgraphs_survive(tmp_path: Path) -> None:
     engine = tmp_path / "e.engine"
     BACKEND.build(tiny.write_if(tmp_path / "if.onnx"), (tiny.INPUT,), engine)
     feed = tiny.feed()
-    assert BACKEND.open(engine, threads=1).run(feed)["y"].max() == pytest.approx(tiny.expected(feed["x"]).max(), rel=1e-5)
+    assert BACKEND.open(engine, threads=1).run(feed)["y"].max() == pytest.approx(
+        tiny.expected(feed["x"]).max(), rel=1e-5
+    )
 
 
 def test_weights_outside_the_file_come_into_the_engine(tmp_path: Path) -> None:
@@ -61,6 +63,15 @@ def test_cut_file_is_the_user_s(tmp_path: Path, keep: float) -> None:
     path.write_bytes(whole[: int(len(whole) * keep)])
     with pytest.raises(InputError, match="not a readable ONNX file"):
         BACKEND.build(path, (tiny.INPUT,), tmp_path / "e.engine")
+
+
+def test_name_that_is_not_text_is_the_user_s(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tiny.write_conv(tmp_path / "net.onnx", op="NoSuchThing")
+    path.write_bytes(path.read_bytes().replace(b"NoSuchThing", b"NoSuch\xff\xfeing"))
+    with pytest.raises(EdgeKDError) as error:
+        BACKEND.build(path, (tiny.INPUT,), tmp_path / "e.engine")
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_unknown_operator_is_a_build_error_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,8 +1,9 @@
-"""TensorRT-RTX: the real parser and builder, without a GPU, on graphs in each precision and on graphs it must refuse."""
+"""TensorRT-RTX: the real parser and builder, without a GPU, on graphs in each precision and on ones it must refuse."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from tests.unit.backends import tiny
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed here; try: pip install 'edgekd[rtx]'")
 
-from edgekd.backends import tensorrt_rtx
 from edgekd.backends.tensorrt_rtx import BACKEND
 
 
@@ -81,7 +81,7 @@ def test_builder_that_dies_takes_nobody_with_it(tmp_path: Path, monkeypatch: pyt
     dying = tmp_path / "python"
     dying.write_text("#!/bin/sh\necho 'the last words' >&2\nkill -SEGV $$\n")
     dying.chmod(0o755)
-    monkeypatch.setattr(tensorrt_rtx.sys, "executable", str(dying))
+    monkeypatch.setattr(sys, "executable", str(dying))
     with pytest.raises(BuildError, match=r"died on net\.onnx \(SIGSEGV\); its last words: the last words"):
         _facts(tiny.write_conv(tmp_path / "net.onnx"))
 

@@ -1,4 +1,4 @@
-"""The order of work in an engine session, on a stand-in for the GPU: host arrays for device memory, numpy for the engine.
+"""The order of work in an engine session, on a stand-in for a GPU: host arrays as device memory, numpy as the engine.
 
 What a real GPU does is tested in tests/gpu; here the code runs that a machine without one would never reach.
 """

@@ -89,7 +89,7 @@ def write_if(path: Path) -> Path:
 
 def _write(path: Path, nodes: list[Any], initializers: list[Any], element: int, batch: int | str) -> Path:
     shape = [batch, CHANNELS, SIZE, SIZE]
-    ends = [[helper.make_tensor_value_info(name, element, shape)] for name in ("x", "y")]
-    graph = helper.make_graph(nodes, "tiny", *ends, initializers)
+    x, y = (helper.make_tensor_value_info(name, element, shape) for name in ("x", "y"))
+    graph = helper.make_graph(nodes, "tiny", [x], [y], initializers)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     return path

@@ -64,7 +64,9 @@ def test_a_machine_is_told_from_its_files(tmp_path, files, target, processor, go
 
 
 def test_a_gpu_backend_names_the_gpu(tmp_path):
-    write(tmp_path, {"proc/cpuinfo": X86, "proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: \t\t NVIDIA H100\n"})
+    write(
+        tmp_path, {"proc/cpuinfo": X86, "proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: \t\t NVIDIA H100\n"}
+    )
     assert at(tmp_path, "tensorrt").processor == "NVIDIA H100"
     assert at(tmp_path, "onnxruntime").processor == "Some CPU @ 2.70GHz"
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 _ODD: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 2**70, 1.5, 1e308, float("inf"), float("nan"), "", "x", "1", "\ud800", [], [[]], {}, {"": 0},
-    [None], [1, "a"], ["float32"], {"name": 1}, [0], [-5],
+    None, True, False, 0, 1, -1, 2**70, 1.5, 1e308, float("inf"), float("nan"), "", "x", "1", "\ud800", [], [[]],
+    {}, {"": 0}, [None], [1, "a"], ["float32"], {"name": 1}, [0], [-5],
 )  # fmt: skip
 
 

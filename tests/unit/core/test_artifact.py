@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from edgekd.core import artifact as artifact_module
 from edgekd.core.artifact import (
     Artifact,
     Provenance,
@@ -123,7 +122,7 @@ def test_full_disk_found_only_by_fsync(tmp_path: Path, monkeypatch: pytest.Monke
     def fsync(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(artifact_module.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(MachineError):
         write_atomic(tmp_path / "f", b"new")
     assert (tmp_path / "f").read_bytes() == b"old"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_the_extra_that_brings_a_library(monkeypatch: pytest.MonkeyPatch) -> Non
         "tensorrt-rtx>=1.7 ; extra == 'rtx'",
         "Pillow; extra == 'compile'",
     ]
-    monkeypatch.setattr(family.importlib.metadata, "requires", lambda _: requires)
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _: requires)
     assert family.install_command("torch") == "pip install 'edgekd[compile]'"
     assert family.install_command("tensorrt_rtx") == "pip install 'edgekd[rtx]'"
     assert family.install_command("PIL") == "pip install 'edgekd[compile]'"
@@ -93,9 +94,9 @@ def test_the_extra_that_brings_a_library(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_where_edgekd_itself_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     def requires(_: str) -> list[str]:
-        raise family.importlib.metadata.PackageNotFoundError("edgekd")
+        raise importlib.metadata.PackageNotFoundError("edgekd")
 
-    monkeypatch.setattr(family.importlib.metadata, "requires", requires)
+    monkeypatch.setattr(importlib.metadata, "requires", requires)
     assert family.install_command("torch") == "pip install torch"
 
 

@@ -19,7 +19,7 @@ from edgekd.core.recipe import load_recipe
 from edgekd.datasets.hr_patches import Samples
 from edgekd.distill import _loop
 
-MODEL = '''
+MODEL = """
 from torch import nn
 
 class Net(nn.Module):
@@ -35,7 +35,7 @@ def teacher():
 
 def student():
     return Net(4)
-'''
+"""
 RECIPE = """
 [pair]
 task = "super_resolution"
@@ -114,7 +114,16 @@ def test_two_processes_give_the_loss_curve_of_one(pair: Path) -> None:
     _train(pair, "one")
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"),
-        *("-m", "edgekd", "distill", str(pair), "--data", str(pair.parent / "pictures"), "-o", str(pair.parent / "two")),
+        *(
+            "-m",
+            "edgekd",
+            "distill",
+            str(pair),
+            "--data",
+            str(pair.parent / "pictures"),
+            "-o",
+            str(pair.parent / "two"),
+        ),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,1 @@
+"""Every stage, on networks small enough for seconds."""

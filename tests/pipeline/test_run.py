@@ -1,0 +1,151 @@
+"""The whole way, for a pair and a foreign network: made once, skipped the second time, made again where it must be."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgekd import pipeline
+from edgekd.core.artifact import read_artifact
+from edgekd.job import job_from
+from tests.pipeline.tiny import tiny_onnx, tiny_pair
+
+
+def _run(source: Path, out: Path, *overrides: str) -> tuple[pipeline.Finished | None, list[str]]:
+    said: list[str] = []
+    done = pipeline.run(job_from(str(source), out, overrides), said.append)
+    return done, said
+
+
+def _made(said: list[str]) -> list[str]:
+    return [line.strip(" …") for line in said if line.endswith("…")]
+
+
+def test_pair_goes_all_the_way_and_then_rests(tmp_path: Path) -> None:
+    pair, out = tiny_pair(tmp_path / "pair"), tmp_path / "out"
+    done, said = _run(pair, out)
+    assert done is not None
+    names = [candidate.name for candidate in done.result.candidates]
+    assert names == [f"{role}/{scheme}" for role in ("teacher", "student") for scheme in ("fp32", "fp16", "int8")]
+    assert all(candidate.accuracy["psnr_y_db"] > 10 for candidate in done.result.candidates)
+    assert done.result.baseline_accuracy["psnr_y_db"] > 10
+    assert "<html" in done.report_path.read_text()
+    assert len(_made(said)) == 20  # 2 samples; export, simplify, 3 schemes, 3 engines for each of 2; bench; report
+    again, said = _run(pair, out)
+    assert _made(said) == []
+    assert again == done
+
+
+def test_change_of_a_setting_makes_again_what_depends_on_it(tmp_path: Path) -> None:
+    pair, out = tiny_pair(tmp_path / "pair"), tmp_path / "out"
+    _run(pair, out)
+    _, said = _run(pair, out, "quantize.calibration=percentile", "quantize.percentile=60")
+    made = _made(said)
+    assert "teacher quantize int8" in made
+    assert "bench" in made
+    assert not [name for name in made if "fp16" in name or "export" in name or "simplify" in name]
+
+
+def test_damaged_file_is_made_again(tmp_path: Path) -> None:
+    pair, out = tiny_pair(tmp_path / "pair"), tmp_path / "out"
+    _run(pair, out)
+    path = out / "student" / "simplified.onnx"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    _, said = _run(pair, out)
+    assert _made(said) == ["student simplify"]
+    assert path.read_bytes() == whole
+
+
+def test_manifests_form_a_chain_from_checkpoint_to_result(tmp_path: Path) -> None:
+    pair, out = tiny_pair(tmp_path / "pair"), tmp_path / "out"
+    _run(pair, out)
+    steps = ["exported.onnx", "simplified.onnx", "int8.onnx", "onnxruntime/int8.engine"]
+    chain = [read_artifact(out / "student" / step) for step in steps]
+    for before, after in itertools.pairwise(chain):
+        assert after.made_by.parents_sha256[0] == before.sha256
+    assert chain[-1].sha256 in read_artifact(out / "result.json").made_by.parents_sha256
+
+
+def test_dry_run_makes_nothing(tmp_path: Path) -> None:
+    said: list[str] = []
+    job = job_from(str(tiny_pair(tmp_path / "pair")), tmp_path / "out")
+    assert pipeline.run(job, said.append, dry_run=True) is None
+    assert "would run" in said[-1]
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == [".lock"]
+
+
+def test_foreign_network_without_calibration_pictures_of_its_own(tmp_path: Path) -> None:
+    done, _ = _run(
+        tiny_onnx(tmp_path / "net.onnx"), tmp_path / "out", "bench.blocks=2", "build.backends=['onnxruntime']"
+    )
+    assert done is not None
+    assert [candidate.name for candidate in done.result.candidates] == ["model/fp32", "model/fp16", "model/int8"]
+    assert done.result.primary_metric == ""
+    assert any("assumed" in step for step in done.result.steps)  # nobody told us how its pictures are scaled
+
+
+def test_refusal_is_kept_and_not_tried_again(tmp_path: Path) -> None:
+    pair, out = tiny_pair(tmp_path / "pair"), tmp_path / "out"
+    for index in range(3):
+        (pair / "pictures" / f"{index}.png").unlink()  # five are too few to calibrate on
+    done, said = _run(pair, out)
+    assert done is not None
+    assert "teacher/int8" not in [candidate.name for candidate in done.result.candidates]
+    assert any("teacher/int8 was not made" in note for note in done.result.notes)
+    assert "teacher quantize int8" in _made(said)
+    again, said = _run(pair, out)
+    assert _made(said) == []
+    assert again == done
+
+
+def test_second_run_imports_neither_torch_nor_onnx(tmp_path: Path) -> None:
+    pair, out = tiny_pair(tmp_path / "pair"), tmp_path / "out"
+    _run(pair, out)
+    script = (
+        "import sys; from edgekd.cli import _run; "
+        f"code = _run(['run', {str(pair)!r}, '-o', {str(out)!r}]); "
+        "heavy = {'torch', 'onnx', 'onnxsim', 'PIL'} & set(sys.modules); "
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "student/int8" in done.stdout
+
+
+@pytest.mark.parametrize("wait_for", ["student/exported.onnx", "teacher/int8.onnx"])
+def test_kill_in_the_middle_leaves_whole_files_and_the_next_run_goes_on(tmp_path: Path, wait_for: str) -> None:
+    pair, out = tiny_pair(tmp_path / "pair"), tmp_path / "out"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "edgekd", "run", str(pair), "-o", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not (out / wait_for).exists() and child.poll() is None:
+        time.sleep(0.005)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    for manifest in out.rglob("*.json"):
+        if (file := manifest.with_suffix("")).exists():
+            read_artifact(file)  # raises if it is half of one
+    done, said = _run(pair, out)
+    assert done is not None
+    assert "teacher export" not in _made(said)
+
+
+def test_json_of_the_command_line_is_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from edgekd.cli import _run as edgekd
+
+    pair = tiny_pair(tmp_path / "pair")
+    assert edgekd(["run", str(pair), "-o", str(tmp_path / "out"), "--json", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["schema"] == 1
+    assert captured.err == ""

@@ -1,0 +1,115 @@
+"""The page: it carries its result, asks nobody for anything, and lets no text run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+from PIL import Image
+
+from edgekd.core.result import read_result
+from edgekd.report import html
+from tests.unit.report.example_result import bare, example, pictures
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>{{data}}\"'&"
+
+
+class Page(HTMLParser):
+    """Collects what a browser would see."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def embedded(text):
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    return json.loads(data)
+
+
+def evil():
+    result = example()
+    candidates = tuple(replace(c, name=f"{EVIL}{i}", role=f"{EVIL}{c.role}") for i, c in enumerate(result.candidates))
+    engines = tuple(replace(e, candidate=EVIL, summary=EVIL, notice=EVIL) for e in result.engines)
+    conditions = replace(result.conditions, processor=EVIL)
+    return replace(
+        result, title=EVIL, candidates=candidates, engines=engines, conditions=conditions, steps=(EVIL,), notes=(EVIL,)
+    )
+
+
+def test_the_page_carries_the_result_it_was_drawn_from(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(embedded(html.render(example()))["result"]))
+    assert read_result(path).to_json() == example().to_json()
+
+
+def test_figures_on_the_page_are_those_of_the_result():
+    data = embedded(html.render(example()))
+    assert [f["p50_ms"] for f in data["figures"]] == [c.percentile_ms(50) for c in example().candidates]
+    assert all(low <= high for f in data["figures"] for low, high in [f["median_ms"]])
+    assert data["figures"][0]["speedup"] is None
+    assert data["figures"][-1]["speedup"]["blocks"] == 12
+
+
+def test_nothing_is_fetched_and_only_the_pages_own_script_may_run():
+    text = html.render(example(), pictures())
+    assert not re.search(r"""(src|href|action)\s*=\s*["']?(https?:)?//""", text)
+    assert "@import" not in text
+    policy = next(a["content"] for t, a in Page(text).tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'")
+    script = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert len(script) == 1
+    digest = base64.b64encode(hashlib.sha256(script[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+
+
+def test_no_text_of_a_result_becomes_markup():
+    plain, hostile = Page(html.render(example())), Page(html.render(evil()))
+    assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in plain.tags]
+    assert not any(name.startswith("on") for _, attributes in hostile.tags for name in attributes)
+    assert embedded(html.render(evil()))["result"]["title"] == EVIL
+    assert EVIL in "".join(hostile.text)
+
+
+def test_pictures_are_whole_and_captioned():
+    samples = embedded(html.render(example(), pictures()))["samples"]
+    assert [sample["name"] for sample in samples] == ["cat", "cup"]
+    shots = samples[1]["shots"]
+    assert [shot["label"] for shot in shots][0::4] == ["bicubic", "original"]
+    assert shots[0]["caption"] == "33.60 dB PSNR on Y, mean of all"
+    assert shots[1]["caption"] == "38.90 dB PSNR on Y"
+    assert shots[-1]["caption"] == ""
+    data = base64.b64decode(shots[-1]["url"].removeprefix("data:image/png;base64,"))
+    with Image.open(io.BytesIO(data)) as image:
+        np.testing.assert_array_equal(np.asarray(image), pictures().truth[1])
+    assert all(0 <= share <= 1 for share in samples[1]["look"])
+
+
+def test_the_first_crop_is_where_the_pictures_differ():
+    given = pictures()
+    truth = np.zeros((1, 128, 128, 3), np.uint8)
+    changed = truth.copy()
+    changed[0, 96:128, 32:64] = 255
+    archive = replace(given, inputs={"bicubic": changed}, names=("one",), truth=truth)
+    assert embedded(html.render(example(), archive))["samples"][0]["look"] == [48 / 128, 112 / 128]
+
+
+def test_sections_without_content_are_hidden():
+    text = html.render(bare())
+    assert text.count("<section hidden>") == 2
+    assert "Engines" not in text
+    assert html.render(example(), pictures()).count("<section hidden>") == 0

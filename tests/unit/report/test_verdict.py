@@ -1,0 +1,79 @@
+"""The verdict in words: every turn of phrase follows from the figures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from edgekd.core.result import EngineRow
+from edgekd.report._verdict import sentences, verdict
+from tests.unit.report.example_result import NOTICE, bare, candidate, example
+
+
+def pair(student_ms=12.0, student_psnr=37.2, blocks=12, **changes):
+    both = (
+        candidate("teacher", "fp32", 60.0, 37.9, blocks=blocks),
+        candidate("student", "fp32", student_ms, student_psnr, blocks=blocks),
+    )
+    return example(candidates=both, **{"engines": (), "baseline_accuracy": {}, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "faster than the teacher at FP32 and loses 0.70 dB PSNR on Y: 12."),
+        ({"student_ms": 240.0}, "slower than the teacher"),
+        ({"student_ms": 60.0}, "is as fast as the teacher at FP32, as far as these samples can tell ("),
+        ({"blocks": 2}, "(too few rounds for an interval)"),
+        ({"student_psnr": 38.1}, "and gains 0.20 dB PSNR on Y"),
+        ({"student_psnr": 37.9}, "and keeps its PSNR on Y"),
+        ({}, "199 k parameters instead of 1.37 M"),
+        (
+            {"baseline_accuracy": {"psnr_y_db": 33.6}},
+            "scores 33.60 dB PSNR on Y; the candidates are 3.60 to 4.30 dB above",
+        ),
+        ({"baseline_accuracy": {"psnr_y_db": 40.0}}, "2.10 to 2.80 dB below it"),
+        ({"baseline_accuracy": {"psnr_y_db": 37.5}}, "0.30 dB below to 0.40 dB above it"),
+    ],
+)
+def test_student_against_teacher(changes, said):
+    assert said in verdict(pair(**changes))
+
+
+def test_a_slower_student_gets_its_interval_turned_round():
+    text = sentences(pair(student_ms=240.0))[0]
+    value, rest = text.split("is ")[1].split("x (")
+    low, high = rest.split(")")[0].split("–")
+    assert float(low) <= float(value) <= float(high)
+    assert float(value) == pytest.approx(4, rel=0.05)
+
+
+def test_precisions_of_the_last_role_are_held_against_its_first():
+    text = verdict(example())
+    assert "For the student, FP16 is as fast as FP32" in text
+    assert "INT8 is 2.0" in text
+    assert "faster than FP32 and loses 0.30 dB PSNR on Y" in text
+
+
+def test_engines_are_counted_with_their_notice():
+    text = verdict(example())
+    assert "tensorrt_rtx built 4 of 5 engines" in text
+    assert "teacher/int8 33 of 37, student/int8 33 of 37" in text
+    assert NOTICE in text
+
+
+def test_one_candidate_alone():
+    assert verdict(bare()).startswith("model/fp32 takes ")
+    assert "inferences per second, on Some CPU." in verdict(bare())
+
+
+def test_a_metric_nobody_named_is_said_by_its_key():
+    scored = tuple(replace(c, accuracy={"dice_score": a}) for c, a in zip(pair().candidates, (0.9, 0.85), strict=True))
+    text = verdict(replace(pair(), primary_metric="dice_score", candidates=scored))
+    assert "loses 0.0500 dice score" in text
+
+
+def test_an_engine_that_was_refused_is_not_counted_as_built():
+    row = EngineRow("teacher/fp32", "tensorrt", False, "", "no driver")
+    assert "tensorrt built 0 of 1 engines." in verdict(pair(engines=(row,)))

@@ -1,0 +1,130 @@
+"""Super-resolution's arithmetic against MATLAB's published weights, PIL and scikit-image."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from edgekd.tasks import super_resolution as task
+
+# Rows of MATLAB's imresize(..., 'bicubic'): enlarging by 2 (phases 1/4 and 3/4), and halving with antialiasing.
+UP = np.array([-0.0234375, 0.2265625, 0.8671875, -0.0703125])
+DOWN = np.array([-3, -9, 29, 111, 111, 29, -9, -3]) / 256
+OPTIONS = {"scale": 2}
+
+
+def picture(high=40, wide=56, seed=0):
+    return np.random.default_rng(seed).random((high, wide, 3))
+
+
+def resize(column, size):
+    """Resize a (N,) vector along the first axis."""
+    return task.resize_bicubic(np.asarray(column, np.float64)[:, None, None], size, 1)[:, 0, 0]
+
+
+@pytest.mark.parametrize("at", range(2, 6))
+def test_weights_are_matlabs_when_enlarging(at):
+    impulse = np.eye(8)[at]
+    found = resize(impulse, 16)
+    expected = np.concatenate([UP[::-1], UP]).reshape(2, 4).T  # one input touches output phases alternately
+    np.testing.assert_allclose(np.sort(found[found != 0]), np.sort(expected.ravel()), atol=1e-12)
+    np.testing.assert_allclose(found[2 * at : 2 * at + 2], [UP[2], UP[2]], atol=1e-12)
+
+
+def test_weights_are_matlabs_when_halving():
+    responses = np.array([resize(row, 12) for row in np.eye(24)])
+    np.testing.assert_allclose(responses[9:17, 6], DOWN, atol=1e-12)
+    assert np.count_nonzero(np.abs(responses[:, 6]) > 1e-12) == 8
+
+
+def test_borders_are_mirrored():
+    column = np.random.default_rng(1).random(10)
+    mirrored = np.concatenate([column[::-1], column, column[::-1]])
+    np.testing.assert_allclose(resize(column, 20), resize(mirrored, 60)[20:40], atol=1e-12)
+    np.testing.assert_allclose(resize(column, 5), resize(mirrored, 15)[5:10], atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(20, 28), (80, 112), (40, 56), (13, 90), (1, 1)])
+def test_weights_sum_to_one(size):
+    np.testing.assert_allclose(task.resize_bicubic(np.full((40, 56, 3), 0.7), *size), 0.7, atol=1e-12)
+
+
+def test_the_same_size_is_the_same_picture():
+    image = picture()
+    np.testing.assert_allclose(task.resize_bicubic(image, 40, 56), image, atol=1e-12)
+
+
+def test_a_ramp_stays_a_ramp_inside():
+    found = resize(np.arange(32.0), 64)[8:-8]
+    np.testing.assert_allclose(np.diff(found), 0.5, atol=1e-12)
+
+
+@pytest.mark.parametrize(("high", "wide"), [(20, 28), (80, 112), (30, 37)])
+def test_inside_it_agrees_with_pil(high, wide):
+    image = picture()
+    bands = [Image.fromarray(image[..., i].astype(np.float32)) for i in range(3)]
+    expected = np.stack([np.asarray(b.resize((wide, high), Image.Resampling.BICUBIC)) for b in bands], axis=2)
+    found = task.resize_bicubic(image, high, wide)
+    inside = (slice(6, -6), slice(6, -6))
+    np.testing.assert_allclose(found[inside], expected[inside], atol=2e-5)
+
+
+def test_psnr_is_scikit_images_and_finite_for_equal_pictures():
+    a, b = picture() * 255, picture(seed=1) * 255
+    assert task.psnr(a, b, 255.0) == pytest.approx(peak_signal_noise_ratio(a, b, data_range=255))
+    assert task.psnr(a, a + 1, 255.0) == pytest.approx(20 * math.log10(255))
+    assert task.psnr(a, a, 255.0) == 100.0
+
+
+@pytest.mark.parametrize("spread", [1.0, 20.0, 200.0])
+def test_ssim_is_scikit_images_on_valid_positions(spread):
+    a = picture()[..., 0] * 255
+    b = np.clip(a + np.random.default_rng(2).normal(0, spread, a.shape), 0, 255)
+    settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255, "full": True}
+    _, whole = structural_similarity(a, b, **settings)
+    assert task.ssim(a, b) == pytest.approx(whole[5:-5, 5:-5].mean(), abs=1e-9)
+    assert task.ssim(a, a) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("rgb", "y"),
+    [((0, 0, 0), 16.0), ((255, 255, 255), 235.0), ((255, 0, 0), 81.481), ((0, 255, 0), 144.553), ((0, 0, 255), 40.966)],
+)
+def test_luma_is_bt601s(rgb, y):
+    assert task.luma(np.array([[rgb]], np.float64))[0, 0] == pytest.approx(y)
+
+
+def test_rounding_is_half_up_and_clipped():
+    values = np.array([-1.0, 0.5 / 255, 1.49 / 255, 1.5 / 255, 1.0, 2.0])
+    assert task.to_uint8(values).tolist() == [0, 1, 1, 2, 255, 255]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_degrading_crops_to_a_multiple_and_shrinks(scale):
+    image = task.to_uint8(picture(50, 67))
+    low, truth = task.degrade(image, {"scale": scale})
+    assert truth.shape == (50 - 50 % scale, 67 - 67 % scale, 3)
+    assert low.shape == (50 // scale, 67 // scale, 3)
+    np.testing.assert_array_equal(truth, image[: truth.shape[0], : truth.shape[1]])
+    assert task.baseline(low, {"scale": scale}).shape == truth.shape
+
+
+def test_the_network_sees_and_gives_what_it_should():
+    image = task.to_uint8(picture())
+    fed = task.preprocess(image, OPTIONS)
+    assert (fed.shape, fed.dtype.name, fed.flags["C_CONTIGUOUS"]) == ((3, 40, 56), "float32", True)
+    np.testing.assert_array_equal(task.picture(task.postprocess(fed, OPTIONS)), image)
+    assert task.postprocess(np.array([[[-0.5]], [[0.25]], [[1.5]]]), OPTIONS).tolist() == [[[0.0, 0.25, 1.0]]]
+
+
+def test_the_metric_ignores_the_border_and_rounds_as_a_saved_picture():
+    truth = task.to_uint8(picture())
+    answer = truth / 255
+    answer[:2], answer[-2:], answer[:, :2], answer[:, -2:] = 0, 1, 0, 1
+    assert task.metric(answer + 0.4 / 255, truth, OPTIONS) == {"psnr_y_db": 100.0, "ssim_y": 1.0, "psnr_rgb_db": 100.0}
+    answer[2, 2] = 1 - answer[2, 2]
+    assert task.metric(answer, truth, OPTIONS)["psnr_rgb_db"] < 100

@@ -1,0 +1,143 @@
+"""Ratios with intervals, inside a result and across results, and what may not be compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgekd.compare import BLOCKS_MIN, Interval, block_throughputs, compare, median_interval, unpaired_ratio
+from edgekd.core.errors import InputError, NotComparable
+from edgekd.core.numerics import bootstrap_ratio
+from tests.unit.report.example_result import CONDITIONS, candidate, example
+
+
+def test_candidates_are_compared_with_the_first_in_pairs():
+    comparison = compare([example()])
+    assert [row.candidate for row in comparison.rows] == [c.name for c in example().candidates[1:]]
+    assert {row.against for row in comparison.rows} == {"teacher/fp32"}
+    row = comparison.row("student/fp32")
+    assert row.paired
+    assert row.speedup.value == pytest.approx(5, rel=0.02)
+    assert row.speedup.is_clear
+    result = example()
+    blocks = (result.candidate(name).block_medians_ms for name in ("teacher/fp32", "student/fp32"))
+    assert row.speedup == Interval(*bootstrap_ratio(*blocks), blocks=12)
+
+
+def test_sizes_and_accuracy_are_this_over_the_other():
+    row = compare([example()]).row("student/int8")
+    assert row.ratios["onnx_bytes"] == pytest.approx(199 / 1370 / 4, rel=1e-4)
+    assert row.ratios["parameters"] == row.ratios["macs"] == pytest.approx(199 / 1370)
+    assert row.ratios["peak_memory_bytes"] == 1.0
+    assert row.differences["psnr_y_db"] == pytest.approx(-1.0)
+    assert row.throughput.value == pytest.approx(10, rel=0.05)
+
+
+def test_what_is_not_known_has_no_ratio():
+    teacher, student = (replace(c, peak_memory_bytes=None, cost={}) for c in example().candidates[::2][:2])
+    row = compare([example(candidates=(teacher, replace(student, accuracy={})))]).rows[0]
+    assert set(row.ratios) == {"onnx_bytes", "engine_bytes"}
+    assert row.differences == {}
+
+
+def test_another_baseline_may_be_named():
+    comparison = compare([example()], "student/fp32")
+    assert comparison.row("teacher/fp32").speedup.value == pytest.approx(0.2, rel=0.05)
+    with pytest.raises(NotComparable, match="no candidate 'student/fp8'"):
+        compare([example()], "student/fp8")
+
+
+def test_a_tie_is_not_clear():
+    row = compare([example()], "student/fp32").row("student/fp16")
+    assert row.speedup.low <= 1 <= row.speedup.high
+    assert not row.speedup.is_clear
+    assert str(row.speedup).endswith("~")
+
+
+def test_too_few_blocks_are_never_clear():
+    slow, fast = (candidate("teacher", "fp32", ms, 30.0, blocks=BLOCKS_MIN - 1) for ms in (60.0, 6.0))
+    few = compare([example(candidates=(slow, replace(fast, name="fast")))]).rows[0].speedup
+    assert few.low > 1
+    assert not few.is_clear
+    slow, fast = (candidate("teacher", "fp32", ms, 30.0, blocks=BLOCKS_MIN) for ms in (60.0, 6.0))
+    assert compare([example(candidates=(slow, replace(fast, name="fast")))]).rows[0].speedup.is_clear
+
+
+def test_unlike_rounds_are_not_paired():
+    short = candidate("student", "fp32", 12.0, 37.0, blocks=7)
+    row = compare([example(candidates=(example().candidates[0], short))]).rows[0]
+    assert not row.paired
+    assert row.speedup.blocks == 7
+    assert row.speedup.value == pytest.approx(5, rel=0.02)
+
+
+def test_across_results_same_names_are_compared_unpaired():
+    before = example(candidates=(candidate("student", "fp32", 12.0, 37.2),))
+    after = example(title="after", candidates=(candidate("student", "fp32", 6.0, 37.5, seed=1),))
+    row = compare([before, after]).rows[0]
+    assert (row.title, row.against_title, row.paired) == ("after", "edsr_from_edsr", False)
+    assert row.speedup.value == pytest.approx(2, rel=0.02)
+    assert row.speedup.is_clear
+    assert row.differences["psnr_y_db"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"processor": "Other"}, "processor: Some CPU against Other"),
+        ({"libraries": {"onnxruntime": "1.30"}}, "libraries: onnxruntime 1.31.1 against onnxruntime 1.30"),
+        ({"governor": "powersave"}, "governor: not told against powersave"),
+        ({"threads": 1, "cores": 4}, "threads: 2 against 1; cores: 2 against 4"),
+    ],
+)
+def test_unlike_conditions_are_refused_by_name_and_value(changes, said):
+    with pytest.raises(NotComparable) as caught:
+        compare([example(), example(title="other", conditions=replace(CONDITIONS, **changes))])
+    assert said in str(caught.value)
+    assert caught.value.exit_code == 5
+
+
+def test_unlike_inputs_are_refused():
+    other = replace(example().candidates[0], inputs={"input": (1, 3, 32, 32)})
+    with pytest.raises(NotComparable, match="inputs of teacher/fp32: input 1x3x64x64 against input 1x3x32x32"):
+        compare([example(), example(candidates=(other,))])
+
+
+def test_results_without_a_shared_candidate_are_refused():
+    stranger = replace(example().candidates[0], name="model/fp32")
+    with pytest.raises(NotComparable, match="share no candidate"):
+        compare([example(), example(candidates=(stranger,))])
+
+
+def test_nothing_to_compare():
+    with pytest.raises(InputError, match="no result"):
+        compare([])
+    alone = compare([example(candidates=example().candidates[:1])])
+    assert alone.rows == ()
+    with pytest.raises(NotComparable, match="no row for 'x'"):
+        alone.row("x")
+
+
+def test_the_unpaired_interval_covers_the_truth_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    covered = 0
+    for _ in range(60):
+        a, b = (generator.lognormal(mean, 0.1, 15) for mean in (np.log(2.0), 0.0))
+        ratio, low, high = unpaired_ratio(a, b)
+        assert low <= ratio <= high
+        covered += low <= 2.0 <= high
+    assert covered >= 51  # 95 % of 60 is 57; three standard deviations below is 52
+
+
+def test_a_median_lies_in_its_interval():
+    values = np.array([3.0, 1.0, 2.0, 10.0, 4.0])
+    median, low, high = median_interval(values)
+    assert median == 3.0
+    assert 1.0 <= low < 3.0 < high <= 10.0
+    assert median_interval(values) == (median, low, high)
+
+
+def test_block_throughput_is_inferences_over_their_time():
+    np.testing.assert_allclose(block_throughputs(candidate("student", "fp32", 10.0, 1.0)), 100, rtol=0.05)
