@@ -58,7 +58,8 @@ def main() -> None:
     if args.json:
         sys.stdout.write(json.dumps(table, indent=1) + "\n")
         return
-    rows = ["| picture | bicubic | teacher | student | teacher - bicubic | student - bicubic |", "|---|--:|--:|--:|--:|--:|"]
+    heads = ("picture", "bicubic", "teacher", "student", "teacher - bicubic", "student - bicubic")
+    rows = [f"| {' | '.join(heads)} |", "|---|--:|--:|--:|--:|--:|"]
     for name, row in table.items():
         bicubic, teacher, student = (row[key] for key in ("bicubic", *ROLES))
         cells = [f"{entry['psnr_y_db']:.2f} / {entry['ssim_y']:.4f}" for entry in (bicubic, teacher, student)]

@@ -33,7 +33,7 @@ from edgekd.graph.model import (
     save_onnx,
     specs,
 )
-from edgekd.graph.parity import compare, probability_outputs, to_facts
+from edgekd.graph.parity import compare, probability_outputs, said, to_facts
 
 TAKES, GIVES = "onnx", "onnx"
 
@@ -91,21 +91,20 @@ def run(path: Path, dims: Mapping[str, int], samples: Samples | None, out: Path)
         "parity": parity,
         "parity_on": feeds.source,
         "producer": f"{original.producer_name} {original.producer_version}".strip(),
-        "layout": {spec.name: image_layout(spec) for spec in inputs if image_layout(spec)},
+        "layout": {spec.name: spec.picture_layout for spec in inputs if spec.picture_layout},
         "cost": dataclasses.asdict(cost_of(model)),
+        "summary": _summary(opset, opened, parity),
     }
     artifact = Artifact("onnx", out, sha256_of(out), inputs, outputs, provenance.adopt(sha256_of(path), dims), facts)
     save_manifest(artifact)
     return artifact
 
 
-def image_layout(spec: TensorSpec) -> str | None:
-    """Say how an input holds pictures of 1 or 3 channels: "NCHW" or "NHWC"; None where it looks like no picture."""
-    if len(spec.shape) != 4 or spec.dtype not in ("float32", "float16", "uint8"):
-        return None
-    if spec.shape[1] in (1, 3):
-        return "NCHW"
-    return "NHWC" if spec.shape[3] in (1, 3) else None
+def _summary(opset: Mapping[str, Any], opened: _Opened, parity: Mapping[str, Any]) -> str:
+    now = f"opset {opset['given']}" + (f" → {opset['now']}" if opset["now"] != opset["given"] else "")
+    sizes = ", ".join(f"{name}={size}" for name, size in opened.assumed.items())
+    assumed = f", assumed {sizes} (--dim NAME=SIZE to change)" if sizes else ""
+    return f"{now}{assumed}, {said(parity)}"
 
 
 def synthetic_feeds(inputs: Sequence[TensorSpec], count: int, seed: int) -> Samples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from edgekd import __version__
 from edgekd.core.artifact import Artifact, Provenance, atomic_path, digest_of, save_manifest, sha256_of
@@ -43,10 +44,32 @@ def run(onnx: Artifact, backend: str, out: Path, *, threads: int = 0) -> Artifac
     library = _backend(backend)
     with atomic_path(out) as temporary:
         report = library.build(onnx.path, onnx.inputs, temporary, threads=threads)
-    facts = {**report.facts, "backend": backend, "summary": report.summary, "notice": library.notice}
+    facts = {
+        **report.facts,
+        "backend": backend,
+        "summary": report.summary,
+        "notice": library.notice,
+        "network": _network(onnx),
+    }
     engine = Artifact(GIVES, out, sha256_of(out), onnx.inputs, onnx.outputs, made_by, facts)
     save_manifest(engine)
     return engine
+
+
+def notice(backend: str) -> str:
+    """Return what must be said wherever this backend is shown. Raises MissingDependency."""
+    return _backend(backend).notice
+
+
+def _network(onnx: Artifact) -> dict[str, Any]:
+    """What a board cannot find out from an engine, and the ONNX file's manifest knows: it travels in the engine's."""
+    facts = onnx.facts
+    return {
+        "role": facts.get("role", onnx.path.stem),
+        "precision": facts.get("scheme", "as given"),
+        "onnx_bytes": onnx.path.stat().st_size,
+        "cost": facts.get("cost") or {},
+    }
 
 
 def _backend(name: str) -> Backend:

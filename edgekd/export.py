@@ -32,7 +32,7 @@ from edgekd.core.tensor import DimRange, TensorSpec
 from edgekd.graph.cost import cost_of
 from edgekd.graph.evaluate import Evaluator
 from edgekd.graph.model import graphs, infer_shapes, load_onnx, opset_of, save_onnx, specs
-from edgekd.graph.parity import compare, to_facts
+from edgekd.graph.parity import compare, said, to_facts
 
 TAKES, GIVES = "checkpoint", "onnx"
 
@@ -102,6 +102,9 @@ def run(module: nn.Module, job: Job) -> Artifact:
     save_onnx(model, job.out)
     sizes = {name: r.opt for name, r in ranges.items()}
     facts["cost"] = dataclasses.asdict(cost_of(model, sizes))
+    facts["role"] = job.metadata.get("role", "model")
+    fallback = f" ({facts['fallback_reason']})" if "fallback_reason" in facts else ""
+    facts["summary"] = f"{facts['exporter']} exporter, opset {opset}, {said(facts['parity'])}{fallback}"
     inputs, outputs = specs(model, config.ranges)
     made_by = provenance.export(job.checkpoint_sha256, config, job.opset, job.metadata)
     artifact = Artifact("onnx", job.out, sha256_of(job.out), inputs, outputs, made_by, facts)

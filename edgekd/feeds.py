@@ -76,7 +76,7 @@ def plans(job: Job, origin: Origin, inputs: tuple[TensorSpec, ...]) -> dict[str,
 
 
 def _foreign(job: Job, inputs: tuple[TensorSpec, ...]) -> Plan:
-    layout = picture_layout(inputs)
+    layout = inputs[0].picture_layout if len(inputs) == 1 else None
     if layout is None:
         if job.images is not None:
             edge = ", ".join(map(str, inputs))
@@ -90,21 +90,12 @@ def _foreign(job: Job, inputs: tuple[TensorSpec, ...]) -> Plan:
         )
     folder = job.images or pairs_root() / _SHIPPED
     scale = job.recipe.data.assumed_scale
+    whose = f"pictures of {job.images.name}" if job.images else "of edgekd's own photographs"
     return Plan(
         "calibration",
         _provenance(folder, [inputs[0].to_json(), layout, scale]),
-        lambda: family.load("datasets", "samples").image_samples(folder, inputs[0], layout, scale),
+        lambda: family.load("datasets", "samples").image_samples(folder, inputs[0], layout, scale, whose),
     )
-
-
-def picture_layout(inputs: tuple[TensorSpec, ...]) -> str | None:
-    """Return "NCHW" or "NHWC" where the network's one input looks like a picture, else None."""
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or not inputs[0].dtype.startswith("float"):
-        return None
-    _, a, b, c = inputs[0].at("opt")
-    if a in (1, 3) and min(b, c) >= 8:
-        return "NCHW"
-    return "NHWC" if c in (1, 3) and min(a, b) >= 8 else None
 
 
 def _beside(folder: Path, name: str | None) -> Path | None:

@@ -26,7 +26,7 @@ from edgekd.bench import suite
 from edgekd.bench.measure import Progress, stopwatch
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, Provenance, current, save_manifest, sha256_of, write_atomic
-from edgekd.core.errors import BuildError, CalibrationError, InputError, MachineError, ParityError
+from edgekd.core.errors import BuildError, CalibrationError, InputError, MachineError, MissingDependency, ParityError
 from edgekd.core.result import BenchmarkResult, EngineRow, read_result
 from edgekd.core.samples import Samples
 from edgekd.core.schema import to_plain
@@ -265,7 +265,8 @@ def _engines(walk: Walk, name: str, onnx: Artifact) -> Artifact | None:
             )
         except MachineError as err:
             walk.say(f"  {name} on {backend}: not built: {err}")
-            walk.rows.append(EngineRow(name, backend, False, "", str(err)))
+            notice = "" if isinstance(err, MissingDependency) else build.notice(backend)
+            walk.rows.append(EngineRow(name, backend, False, notice, str(err)))
             continue
         facts = engine.facts
         walk.rows.append(EngineRow(name, backend, True, facts.get("notice", ""), facts.get("summary", ""), facts))

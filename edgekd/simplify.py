@@ -14,12 +14,13 @@ from onnx import ModelProto
 from edgekd import provenance
 from edgekd.core.artifact import Artifact, save_manifest, sha256_of, write_atomic
 from edgekd.core.errors import EdgeKDError, InputError
+from edgekd.core.family import require
 from edgekd.core.recipe import SimplifyConfig
 from edgekd.core.samples import Samples
 from edgekd.graph.cost import cost_of
 from edgekd.graph.evaluate import Evaluator
 from edgekd.graph.model import load_onnx, save_onnx, specs, to_bytes
-from edgekd.graph.parity import compare, probability_outputs, to_facts
+from edgekd.graph.parity import compare, probability_outputs, said, to_facts
 
 TAKES, GIVES = "onnx", "onnx"
 
@@ -44,7 +45,10 @@ def run(onnx: Artifact, config: SimplifyConfig, samples: Samples, out: Path, *, 
 
     Raises:
         InputError: The input cannot be read, or does not run on the samples.
+        MissingDependency: onnxsim is not installed.
     """
+    if config.enabled:
+        require("onnxsim", by="simplify")
     before = load_onnx(onnx.path)
     after: ModelProto | None = None
     facts: dict[str, Any] = {"outcome": "input stands", "reason": "simplify.enabled = false"}
@@ -58,11 +62,19 @@ def run(onnx: Artifact, config: SimplifyConfig, samples: Samples, out: Path, *, 
     for when, cost in costs.items():
         facts[when] = {"nodes": cost.nodes, "parameters": cost.parameters}
     facts["cost"] = dataclasses.asdict(costs["after"])
+    facts["role"] = onnx.facts.get("role", "model")
+    facts["summary"] = _summary(facts)
     edge = specs(before)
     inputs, outputs = onnx.inputs or edge[0], onnx.outputs or edge[1]
     artifact = Artifact("onnx", out, sha256_of(out), inputs, outputs, provenance.simplify(onnx.sha256, config), facts)
     save_manifest(artifact)
     return artifact
+
+
+def _summary(facts: dict[str, Any]) -> str:
+    if facts["outcome"] != "simplified":
+        return f"the input stands: {facts['reason']}"
+    return f"{facts['before']['nodes']} nodes → {facts['after']['nodes']}, {said(facts['parity'])}"
 
 
 def _attempt(

@@ -1,0 +1,1 @@
+"""edgekd's tests."""

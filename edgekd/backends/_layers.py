@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,14 @@ def layer_facts(layers: Sequence[Layer]) -> dict[str, int]:
         "int8_layers": sum(layer.is_int8 for layer in layers),
         "fp16_layers": sum(layer.is_fp16 for layer in layers),
     }
+
+
+def summary(facts: Mapping[str, Any]) -> str:
+    """Say in one line what ``layer_facts`` counted, beside the ``convolutions`` of the graph."""
+    total, int8, fp16 = (facts[f"{kind}convolutions"] for kind in ("engine_", "int8_", "fp16_"))
+    shares = [f"{n} {name}" for n, name in ((int8, "INT8"), (fp16, "FP16"), (total - int8 - fp16, "FP32")) if n]
+    fused = f" (the graph has {facts['convolutions']})" if facts["convolutions"] != total else ""
+    return f"{total} convolutions{fused}: {', '.join(shares) or 'none'}; {facts['engine_layers']} layers"
 
 
 def _inspected(layer: Any) -> Layer:

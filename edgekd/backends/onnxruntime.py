@@ -23,7 +23,11 @@ _LEVELS = (
     ("all", ort.GraphOptimizationLevel.ORT_ENABLE_ALL),
     ("extended", ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED),
     ("basic", ort.GraphOptimizationLevel.ORT_ENABLE_BASIC),
+    # Shape inference of a branch that is never taken can make the optimiser give up on a graph that runs.
+    ("none", ort.GraphOptimizationLevel.ORT_DISABLE_ALL),
 )
+_CONVOLUTIONS = ("Conv", "ConvTranspose")
+_INT8_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
 _DTYPES = {"float": "float32", "double": "float64"}
 # onnxruntime's exceptions have no common base of their own.
 _UNREADABLE = (ort_state.InvalidProtobuf, ort_state.NoSuchFile, UnicodeDecodeError)
@@ -130,6 +134,9 @@ def _report(onnx: Path, engine: Path, level: str, refusals: dict[str, str]) -> B
         "nodes_after": nodes[1],
         "ops_before": before,
         "ops_after": after,
+        "convolutions": sum(count for op, count in before.items() if op in _CONVOLUTIONS),
+        "engine_convolutions": sum(count for op, count in after.items() if "Conv" in op),
+        "int8_convolutions": sum(after.get(op, 0) for op in _INT8_CONVOLUTIONS),
         "built_by": _identity(),
     }
     if refusals:

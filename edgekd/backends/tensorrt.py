@@ -13,7 +13,7 @@ from typing import Any
 import tensorrt as trt
 
 from edgekd.backends._driver import require_driver
-from edgekd.backends._layers import Layer, layer_facts, layers_in_inspection
+from edgekd.backends._layers import Layer, layer_facts, layers_in_inspection, summary
 from edgekd.backends._trt import build, make_log
 from edgekd.backends._trt_session import open_engine
 from edgekd.core.errors import TargetMismatch
@@ -43,11 +43,7 @@ class _TensorRT:
             **layer_facts(_inspect(built.engine)),
             "warnings": list(built.warnings),
         }
-        summary = (
-            f"{facts['convolutions']} convolutions in the graph; {facts['engine_convolutions']} in the engine, "
-            f"{facts['int8_convolutions']} INT8 and {facts['fp16_convolutions']} FP16; {facts['engine_layers']} layers"
-        )
-        return BuildReport(summary, facts)
+        return BuildReport(summary(facts), facts)
 
     def open(self, engine: Path, *, threads: int = 0) -> TimedSession:
         _require("running a TensorRT engine")

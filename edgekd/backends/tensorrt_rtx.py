@@ -17,6 +17,7 @@ from typing import Any
 import tensorrt_rtx as trt
 
 from edgekd.backends._driver import require_driver
+from edgekd.backends._layers import summary
 from edgekd.backends._trt_session import open_engine
 from edgekd.core.errors import BuildError, InputError
 from edgekd.core.protocols import Backend, BuildReport, TimedSession
@@ -45,7 +46,7 @@ class _TensorRTRTX:
         if "error" in answer:
             raise _ERRORS.get(answer["error"], BuildError)(answer["message"])
         facts = {**answer["facts"], "compute_capability": f"{_STAND_IN} in place of Orin's SM87"}
-        return BuildReport(_summary(facts), facts)
+        return BuildReport(summary(facts), facts)
 
     def open(self, engine: Path, *, threads: int = 0) -> TimedSession:
         require_driver("running a TensorRT-RTX engine")
@@ -72,13 +73,6 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _summary(facts: dict[str, Any]) -> str:
-    return (
-        f"{facts['convolutions']} convolutions in the graph; {facts['engine_convolutions']} in the engine, "
-        f"{facts['int8_convolutions']} INT8 and {facts['fp16_convolutions']} FP16; {facts['engine_layers']} layers"
-    )
 
 
 BACKEND: Backend = _TensorRTRTX()

@@ -233,6 +233,15 @@ def _keep_pictures(path: Path, samples: Samples, shown: Mapping[str, Sequence[ND
     Samples(inputs, samples.names[:_SHOWN], samples.source, truth).save(path)
 
 
+def _notes(subject: Subject, weight: memory.Memory) -> tuple[str, ...]:
+    uncounted = int(subject.cost.get("uncounted", 0))
+    notes = [
+        f"memory not measured: {weight.reason}" if weight.reason else "",
+        f"MACs leave out {uncounted} nodes inside If or Loop" if uncounted else "",
+    ]
+    return tuple(filter(None, notes))
+
+
 def _feeds(session: Session, archive: Artifact | None) -> Feeds:
     if archive is None:
         return {spec.name: np.zeros(spec.at("opt"), spec.dtype) for spec in session.inputs}
@@ -270,5 +279,5 @@ def _candidate(
         idle_memory_bytes=weight.idle_bytes,
         accuracy=score.mean if score else {},
         accuracy_per_sample=score.per_sample if score else {},
-        notes=(f"memory not measured: {weight.reason}",) if weight.reason else (),
+        notes=_notes(subject, weight),
     )

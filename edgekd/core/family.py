@@ -51,10 +51,17 @@ def load_module(module: str) -> ModuleType:
         missing = (err.name or "").partition(".")[0]
         if missing in ("", "edgekd"):
             raise
-        raise MissingDependency(
-            f"{module.removeprefix('edgekd.').replace('.', '/')} needs {missing!r}, which is not installed here; "
-            f"try: {install_command(missing)}"
-        ) from err
+        raise _missing(module.removeprefix("edgekd.").replace(".", "/"), missing) from err
+
+
+def require(library: str, by: str) -> None:
+    """Raise MissingDependency where ``library``, which ``by`` runs in another process, is not installed."""
+    if importlib.util.find_spec(library) is None:
+        raise _missing(by, library)
+
+
+def _missing(by: str, library: str) -> MissingDependency:
+    return MissingDependency(f"{by} needs {library!r}, which is not installed here; try: {install_command(library)}")
 
 
 def install_command(library: str) -> str:

@@ -44,7 +44,7 @@ class Samples:
 
     def feeds(self, index: int) -> dict[str, Array]:
         """Return sample ``index`` as feeds: tensor name → array of the tensor's shape."""
-        return {name: array[index] for name, array in self.inputs.items()}
+        return {name: np.asarray(array[index]) for name, array in self.inputs.items()}  # a scalar stays an array
 
     def save(self, path: Path) -> None:
         """Write the archive, whole or not at all."""

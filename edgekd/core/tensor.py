@@ -53,6 +53,15 @@ class TensorSpec:
         """Whether every dimension is a number."""
         return all(isinstance(dim, int) for dim in self.shape)
 
+    @property
+    def picture_layout(self) -> str | None:
+        """Return "NCHW" or "NHWC" where this looks like pictures of 1 or 3 channels, else None."""
+        if len(self.shape) != 4 or self.dtype not in ("float32", "float16", "uint8"):
+            return None
+        if self.shape[1] in (1, 3):
+            return "NCHW"
+        return "NHWC" if self.shape[3] in (1, 3) else None
+
     def at(self, which: str) -> tuple[int, ...]:
         """Return the concrete shape at ``which`` of "min", "opt", "max" of every dynamic dimension.
 

@@ -47,11 +47,11 @@ def task_samples(folder: Path, spec: TensorSpec, task: ModuleType, options: Mapp
         seen.append(low)
         inputs.append(task.preprocess(low, options)[None])
         names.append(path.stem)
-    source = f"{len(names)} pictures of {folder.name}"
+    source = f"{len(names)} pictures of {folder.parent.name}/{folder.name}"
     return Samples({spec.name: np.stack(inputs)}, tuple(names), source, np.stack(truths), np.stack(seen))
 
 
-def image_samples(folder: Path, spec: TensorSpec, layout: str, scale: float) -> Samples:
+def image_samples(folder: Path, spec: TensorSpec, layout: str, scale: float, whose: str = "pictures") -> Samples:
     """Make samples for a foreign network, whose preprocessing nobody told us: resized, scaled, nothing else.
 
     Args:
@@ -59,6 +59,7 @@ def image_samples(folder: Path, spec: TensorSpec, layout: str, scale: float) -> 
         spec: The network's one input: (1, C, H, W) or (1, H, W, C), C of 1 or 3.
         layout: "NCHW" or "NHWC".
         scale: Pixels are fed as 0..``scale``.
+        whose: What to call them.
 
     Raises:
         InputError: The folder or a picture is unusable.
@@ -71,7 +72,7 @@ def image_samples(folder: Path, spec: TensorSpec, layout: str, scale: float) -> 
         array = fit(picture) * np.float64(scale) / 255.0
         arrays.append(np.repeat(array[None], batch, axis=0).astype(spec.dtype))
         names.append(path.stem)
-    source = f"{len(names)} pictures of {folder.name}, resized to {wide}x{high} and fed as 0..{scale:g} (assumed)"
+    source = f"{len(names)} {whose}, resized to {wide}x{high} and fed as 0..{scale:g} (assumed)"
     return Samples({spec.name: np.stack(arrays)}, tuple(names), source)
 
 

@@ -69,6 +69,12 @@ def to_facts(worst: Mapping[str, Difference]) -> dict[str, dict[str, float | Non
     }
 
 
+def said(facts: Mapping[str, Mapping[str, float | None]]) -> str:
+    """Say in a few words how far the worst output of ``to_facts`` is from what it should be."""
+    noisiest = min((entry["snr_db"] for entry in facts.values() if entry["snr_db"] is not None), default=None)
+    return "outputs equal to the bit" if noisiest is None else f"outputs at {noisiest:.1f} dB SNR"
+
+
 def _on_full_scale(apart: Difference) -> Difference:
     if not math.isfinite(apart.max_abs) or apart.max_abs == 0:
         return apart

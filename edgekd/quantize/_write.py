@@ -18,7 +18,7 @@ from edgekd.core.samples import Samples
 from edgekd.graph.cost import cost_of
 from edgekd.graph.evaluate import Evaluator
 from edgekd.graph.model import graphs, input_specs, save_onnx, specs
-from edgekd.graph.parity import compare, probability_outputs, to_facts
+from edgekd.graph.parity import compare, probability_outputs, said, to_facts
 
 BROKEN_DB = 5.0  # error as loud as a third of the signal: no longer the same network
 _COMPARED = 4  # samples; each is a whole inference of both graphs
@@ -65,7 +65,9 @@ def write(
         "difference": measured,
         "compared_on": scheme.samples.source,
         "cost": dataclasses.asdict(cost_of(after)),
-        **facts,
+        "role": scheme.onnx.facts.get("role", "model"),
+        "summary": ", ".join(filter(None, (facts.get("summary"), said(measured)))),
+        **{key: value for key, value in facts.items() if key != "summary"},
     }
     made_by = provenance.quantize(
         scheme.onnx.sha256, scheme.name, scheme.config, provenance.digest_of_samples(scheme.samples)

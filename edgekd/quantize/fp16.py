@@ -54,7 +54,12 @@ def quantize(onnx: Artifact, config: QuantizeConfig, samples: Samples, out: Path
     after = infer_shapes(before)
     walk = _Walk(dict.fromkeys(kept_nodes(before, config.keep), "named in quantize.keep"))
     walk.model(after)
-    facts = {"kept_fp32": dict(sorted(walk.kept.items())), "fp16_nodes": walk.converted, "rounded_to_zero": walk.lost}
+    facts = {
+        "kept_fp32": dict(sorted(walk.kept.items())),
+        "fp16_nodes": walk.converted,
+        "rounded_to_zero": walk.lost,
+        "summary": f"{walk.converted} nodes in FP16, {len(walk.kept)} in FP32",
+    }
     return write(Scheme("fp16", onnx, config, samples, out), before, after, facts, _simulated(before, set(walk.kept)))
 
 

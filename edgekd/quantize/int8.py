@@ -72,7 +72,8 @@ def quantize(onnx: Artifact, config: QuantizeConfig, samples: Samples, out: Path
             "sha256": provenance.digest_of_samples(samples),
             "method": config.calibration,
         },
-        "quantized": _census(after),
+        "quantized": (census := _census(after)),
+        "summary": _summary(census, samples, config),
     }
     return write(Scheme("int8", onnx, config, samples, out), before, after, facts)
 
@@ -165,6 +166,11 @@ def _check_samples(samples: Samples) -> None:
                 raise CalibrationError(
                     f"calibration sample {samples.names[index]!r} has NaN or infinity in {name!r}; take it out"
                 )
+
+
+def _summary(census: dict[str, Any], samples: Samples, config: QuantizeConfig) -> str:
+    operators = ", ".join(f"{count} {name}" for name, count in census["operators"].items())
+    return f"{operators} between Q/DQ, calibrated ({config.calibration}) on {samples.source}"
 
 
 def _census(model: ModelProto) -> dict[str, Any]:

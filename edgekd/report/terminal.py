@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -19,6 +20,7 @@ from edgekd.report._verdict import verdict
 
 FILE_NAME = "report.txt"
 
+_LONG = 120  # characters of what a library said
 # Of the main table, in two halves where one line has no room for all of it.
 _SPEED = ("candidate", "p50 ms", "p90 ms", "p95 ms", "p99 ms", "per s", "vs first (95 %)")
 
@@ -46,7 +48,7 @@ def show(result: BenchmarkResult, console: Console) -> None:
     for part in _fitted(_compact(candidate_table(result)), console):
         console.print(part)
     if result.engines:
-        console.print(_rich(engine_table(result.engines), text_columns=(0, 1, 4)))
+        console.print(_rich(_shortened(engine_table(result.engines)), text_columns=(0, 1, 4)))
         for notice in notices(result.engines):
             _say(console, f"! {notice}", "yellow")
     for step in result.steps:
@@ -78,6 +80,13 @@ def _compact(table: Table) -> Table:
     if not all(row[0].endswith(f"/{row[at]}") for row in table.rows):
         return table
     return _columns(table, [i for i in range(len(table.heads)) if i != at])
+
+
+def _shortened(table: Table) -> Table:
+    """Keep what a library said to a line or three; the whole of it stands in the result and on the page."""
+    return Table(
+        table.heads, tuple((*row[:-1], textwrap.shorten(row[-1], _LONG, placeholder=" …")) for row in table.rows)
+    )
 
 
 def _columns(table: Table, keep: list[int]) -> Table:

@@ -243,7 +243,7 @@ def test_two_runs_in_one_folder(edgekd: Command, tmp_path: Path) -> None:
     assert "another edgekd run" in said
 
 
-@pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
+@pytest.mark.parametrize("library", ["onnx", "onnxruntime", "onnxsim"])
 def test_missing_library_names_the_extra(tmp_path: Path, library: str) -> None:
     path = tiny_onnx(tmp_path / "net.onnx")
     script = f"import sys; sys.modules[{library!r}] = None; from edgekd.cli import _run; sys.exit(_run(sys.argv[1:]))"

@@ -98,7 +98,7 @@ def test_real_samples_are_what_parity_is_proven_on(tmp_path: Path) -> None:
     ],
 )
 def test_image_layout(shape: tuple[int, ...], dtype: str, layout: str | None) -> None:
-    assert adopt.image_layout(TensorSpec("x", shape, dtype)) == layout
+    assert TensorSpec("x", shape, dtype).picture_layout == layout
 
 
 def test_synthetic_feeds_are_repeatable_and_in_range() -> None:
