@@ -130,6 +130,7 @@ def _backend_facts(name: str) -> dict[str, Any]:
     return {
         "loads": True,
         "why": None,
+        "notice": backend.notice,
         "versions": {library: family.version_of(library) for library in backend.libraries},
     }
 

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from edgekd.core.artifact import read_json
-from edgekd.core.errors import IntegrityError, NotComparable
+from edgekd.core.errors import IntegrityError, NotComparable, RecipeError
 from edgekd.core.numerics import FloatArray, percentile
+from edgekd.core.schema import parse
 
 RESULT_SCHEMA = 1
 
@@ -196,67 +197,41 @@ def read_result(path: Path) -> BenchmarkResult:
         IntegrityError: It is not one, or is of a schema this edgekd does not know.
     """
     data = read_json(path)
+    if not isinstance(data, dict) or "schema" not in data:
+        raise IntegrityError(f"{path} is not an edgekd result: it has no schema number; give a result.json")
+    if (schema := data.pop("schema")) != RESULT_SCHEMA:
+        raise IntegrityError(f"{path} has schema {schema!r}; this edgekd reads {RESULT_SCHEMA}: measure again")
     try:
-        if data["schema"] != RESULT_SCHEMA:
-            raise IntegrityError(f"{path} has schema {data['schema']!r}; this edgekd reads {RESULT_SCHEMA}")
-        result = BenchmarkResult(
-            title=_text(data["title"]),
-            edgekd=_text(data["edgekd"]),
-            conditions=Conditions(**data["conditions"]),
-            candidates=tuple(map(_candidate, data["candidates"])),
-            engines=tuple(EngineRow(**row) for row in data["engines"]),
-            baseline_accuracy=_figures(data["baseline_accuracy"]),
-            primary_metric=_text(data["primary_metric"]),
-            steps=tuple(map(_text, data["steps"])),
-            notes=tuple(map(_text, data["notes"])),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as err:
-        raise IntegrityError(f"{path} is not an edgekd result ({type(err).__name__}: {str(err)[:120]})") from err
+        result = parse(BenchmarkResult, _with_nan(data), "result")
+    except RecipeError as err:
+        raise IntegrityError(f"{path} is not an edgekd result: {err}") from err
     if not result.candidates:
         raise IntegrityError(f"{path} holds no candidate; measure again")
+    for candidate in result.candidates:
+        blocks = [block for run in candidate.runs for block in run.blocks_ns]
+        if not blocks or not all(block and min(block) > 0 for block in blocks):
+            raise IntegrityError(
+                f"{path} is not an edgekd result: {candidate.name!r} has no samples in a block, or one not above 0 ns"
+            )
     return result
 
 
-def _candidate(data: Mapping[str, Any]) -> Candidate:
-    runs = tuple(
-        Run(tuple(tuple(_positive(ns) for ns in block) for block in run["blocks_ns"]), int(run["warmup_iterations"]))
-        for run in data["runs"]
-    )
-    if not runs or not all(run.blocks_ns and all(run.blocks_ns) for run in runs):
-        raise ValueError(f"candidate {data['name']!r} has no samples")
-    return Candidate(
-        **{
-            **data,
-            "name": _text(data["name"]),
-            "runs": runs,
-            "inputs": {_text(name): tuple(map(int, shape)) for name, shape in data["inputs"].items()},
-            "cost": _figures(data["cost"]),
-            "accuracy": _figures(data["accuracy"]),
-            "accuracy_per_sample": {k: tuple(map(_figure, v)) for k, v in data["accuracy_per_sample"].items()},
-            "notes": tuple(map(_text, data["notes"])),
-        }
-    )
-
-
-def _positive(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise ValueError(f"latency {value!r} ns")
+def _with_nan(value: Any) -> Any:
+    """Turn the nulls of accuracy figures back into the NaN that JSON cannot hold."""
+    candidates = value.get("candidates")
+    for candidate in candidates if isinstance(candidates, list) else ():
+        if isinstance(candidate, dict):
+            for name in ("accuracy", "accuracy_per_sample"):
+                candidate[name] = _null_to_nan(candidate.get(name, {}))
     return value
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{str(value)[:40]!r} is not text")
+def _null_to_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: math.nan if item is None else _null_to_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [math.nan if item is None else item for item in value]
     return value
-
-
-def _figures(data: Mapping[str, Any]) -> dict[str, float]:
-    return {_text(name): _figure(value) for name, value in data.items()}
-
-
-def _figure(value: Any) -> float:
-    """JSON has no NaN: ``_plain`` wrote null."""
-    return math.nan if value is None else float(value)
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,9 @@ task's ``degrade`` made for people to look at, ``names`` (N,) text, ``source`` o
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,11 @@ from edgekd.core.artifact import atomic_path
 from edgekd.core.errors import InputError
 
 Array = NDArray[Any]
+# What zipfile, zlib and numpy raise on bytes that are no archive of arrays.
+_NOT_AN_ARCHIVE = (
+    *(OSError, LookupError, ValueError, EOFError, TypeError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,8 @@ class Samples:
             InputError: It is missing, or is not a samples archive.
         """
         try:
-            with np.load(path, allow_pickle=False) as data:
+            # Opened here: np.load would leave a broken archive's file open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 inputs = {key.removeprefix("input/"): data[key] for key in data.files if key.startswith("input/")}
                 names = tuple(map(str, data["names"]))
                 samples = cls(
@@ -71,10 +79,10 @@ class Samples:
                     str(data["source"]),
                     *(data[k] if k in data.files else None for k in ("truth", "seen")),
                 )
-        except (OSError, KeyError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as err:
+        except _NOT_AN_ARCHIVE as err:
             raise InputError(
                 f"{path} is not an edgekd samples archive ({type(err).__name__}: {str(err)[:100]})"
             ) from err
-        if not inputs or any(len(array) != len(names) for array in inputs.values()) or not names:
+        if not inputs or not names or any(array.shape[:1] != (len(names),) for array in inputs.values()):
             raise InputError(f"{path} holds no samples, or not one of every input for each of its {len(names)} names")
         return samples

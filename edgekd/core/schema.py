@@ -80,7 +80,10 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 
 def _scalar(hint: type, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as err:
+            raise RecipeError(f"{where} = {_say(value)} is too large for a number") from err
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise RecipeError(f"{where} = {_say(value)}; {_NAMES.get(hint, hint.__name__)} was expected")
     return value
@@ -88,6 +91,8 @@ def _scalar(hint: type, value: Any, where: str) -> Any:
 
 def _union(args: tuple[Any, ...], value: Any, where: str) -> Any:
     for option in args:
+        if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
+            return parse(option, value, where)  # type: ignore[arg-type]
         try:
             return (
                 _value(option, value, where) if option is not types.NoneType else _scalar(types.NoneType, value, where)
@@ -102,6 +107,8 @@ def _tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
         raise RecipeError(f"{where} = {_say(value)}; a list was expected")
     if len(args) == 2 and args[1] is Ellipsis:
+        if args[0] is int and all(type(item) is int for item in value):
+            return tuple(value)  # raw latencies come by the hundred thousand
         return tuple(_value(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if len(value) != len(args):
         raise RecipeError(f"{where} has {len(value)} items, {len(args)} were expected")

@@ -25,11 +25,14 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C, H, W)."""
-        return x + self.conv2(torch.relu(self.conv1(x)))
+        residual: Tensor = self.conv2(torch.relu(self.conv1(x)))
+        return x + residual
 
 
 class EDSR(nn.Module):
     """Super-resolution by ``scale`` = 2: (N, 3, H, W) float 0..1 → (N, 3, 2H, 2W), not clipped."""
+
+    mean: Tensor
 
     def __init__(self, channels: int, blocks: int, scale: int = 2) -> None:
         super().__init__()
@@ -45,7 +48,8 @@ class EDSR(nn.Module):
         """(N, 3, H, W) → (N, 3, 2H, 2W)."""
         shallow = self.conv_first(x - self.mean)
         deep = self.conv_after_body(self.body(shallow)) + shallow
-        return self.conv_last(self.upsample(deep)) + self.mean
+        enlarged: Tensor = self.conv_last(self.upsample(deep))
+        return enlarged + self.mean
 
 
 def teacher() -> nn.Module:

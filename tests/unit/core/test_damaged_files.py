@@ -103,7 +103,6 @@ def test_results_with_damaged_text(tmp_path: Path) -> None:
         _try_result(path)
 
 
-@pytest.mark.xfail(reason="read_result passes wrong types in conditions, engines and candidates on")
 def test_results_with_odd_values(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     for text in mutate.values(json.loads(a_result().to_json()), COUNT, seed=4):
@@ -127,7 +126,6 @@ def test_recipes_with_damaged_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # test_samples.py is about that
-@pytest.mark.xfail(reason="Samples.load lets zlib.error through")
 def test_samples_with_damaged_bytes(tmp_path: Path) -> None:
     path = tmp_path / "s.npz"
     Samples({"x": np.arange(48.0).reshape(4, 12)}, ("a", "b", "c", "d"), "made here", np.ones((4, 2))).save(path)

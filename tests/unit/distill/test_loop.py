@@ -113,7 +113,7 @@ def test_two_processes_give_the_loss_curve_of_one(pair: Path) -> None:
     save_weights(network(pair, "teacher"), pair / "weights" / "teacher.safetensors", torch.float32, {})
     _train(pair, "one")
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"),
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"),
         *(
             "-m",
             "edgekd",
