@@ -100,8 +100,7 @@ def run(module: nn.Module, job: Job) -> Artifact:
     facts |= {"parity": _parity(model, feeds, expected, config.tolerance), "parity_on": _source(job.samples)}
     _stamp(model, job, facts)
     save_onnx(model, job.out)
-    sizes = {name: r.opt for name, r in ranges.items()}
-    facts["cost"] = dataclasses.asdict(cost_of(model, sizes))
+    facts["cost"] = dataclasses.asdict(cost_of(model, (spec,)))
     facts["role"] = job.metadata.get("role", "model")
     fallback = f" ({facts['fallback_reason']})" if "fallback_reason" in facts else ""
     facts["summary"] = f"{facts['exporter']} exporter, opset {opset}, {said(facts['parity'])}{fallback}"

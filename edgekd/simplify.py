@@ -58,7 +58,7 @@ def run(onnx: Artifact, config: SimplifyConfig, samples: Samples, out: Path, *, 
         write_atomic(out, onnx.path.read_bytes())
     else:
         save_onnx(after, out)
-    costs = {"before": cost_of(before), "after": cost_of(after or before)}
+    costs = {"before": cost_of(before, onnx.inputs), "after": cost_of(after or before, onnx.inputs)}
     for when, cost in costs.items():
         facts[when] = {"nodes": cost.nodes, "parameters": cost.parameters}
     facts["cost"] = dataclasses.asdict(costs["after"])

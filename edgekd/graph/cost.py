@@ -8,7 +8,7 @@ which torch does not count, are taken as their matrix products.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from edgekd.core.errors import BuildError, InputError
+from edgekd.core.tensor import TensorSpec
 from edgekd.graph.evaluate import run_onnx
 from edgekd.graph.model import dims_of, infer_shapes, input_specs, subgraphs
 
@@ -49,19 +50,20 @@ class Cost:
     uncounted: int = 0
 
 
-def cost_of(model: ModelProto, sizes: Mapping[str, int] | None = None) -> Cost:
+def cost_of(model: ModelProto, inputs: Sequence[TensorSpec] = ()) -> Cost:
     """Count ``model``.
 
     Args:
         model: The graph.
-        sizes: The size to take for each named dynamic dimension.
+        inputs: Its inputs; a dynamic dimension is counted at the ``opt`` of its range.
     """
+    sizes = {dim: size.opt for spec in inputs for dim, size in (spec.ranges or {}).items()}
     static = ModelProto()
     static.CopyFrom(model)
     for value in static.graph.input:
         for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param in (sizes or {}):
-                dim.dim_value = (sizes or {})[dim.dim_param]
+            if dim.dim_param in sizes:
+                dim.dim_value = sizes[dim.dim_param]
     if sizes:
         del static.graph.value_info[:]
         for value in static.graph.output:

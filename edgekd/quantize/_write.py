@@ -64,7 +64,7 @@ def write(
         "scheme": scheme.name,
         "difference": measured,
         "compared_on": scheme.samples.source,
-        "cost": dataclasses.asdict(cost_of(after)),
+        "cost": dataclasses.asdict(cost_of(after, scheme.onnx.inputs)),
         "role": scheme.onnx.facts.get("role", "model"),
         "summary": ", ".join(filter(None, (facts.get("summary"), said(measured)))),
         **{key: value for key, value in facts.items() if key != "summary"},

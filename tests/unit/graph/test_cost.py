@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edgekd.checkpoint import network
 from edgekd.core.recipe import ExportConfig
+from edgekd.core.tensor import DimRange, TensorSpec
 from edgekd.export import Job, run
 from edgekd.graph.cost import cost_of
 from tests.unit.graph.networks import branches, convolutions
@@ -60,7 +61,9 @@ def test_what_the_graph_holds() -> None:
 
 def test_dynamic_dims_need_sizes_and_branches_count_once() -> None:
     model = branches()
-    assert cost_of(model, {"batch": 1, "length": 10}).activation_bytes > cost_of(model).activation_bytes
+    ranges = {"batch": DimRange(1, 1, 1), "length": DimRange(1, 10, 20)}
+    inputs = (TensorSpec("x", ("batch", "length"), "float32", ranges),)
+    assert cost_of(model, inputs).activation_bytes > cost_of(model).activation_bytes
     assert cost_of(model).nodes == 4
 
 
