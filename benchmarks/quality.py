@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from edgekd.checkpoint import load_weights, network
-from edgekd.core.recipe import ROLES, find_recipe, load_recipe
+from edgekd.core.recipe import find_recipe, load_recipe
+from edgekd.core.sections import ROLES
 from edgekd.datasets._pictures import read_pictures
 from edgekd.tasks import super_resolution as task
 

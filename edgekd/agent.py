@@ -15,7 +15,6 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +26,8 @@ from edgekd.core import family, units
 from edgekd.core.artifact import Artifact, read_artifact, save_manifest, sha256_of, write_atomic
 from edgekd.core.errors import EXIT_BUG, EXIT_INTERRUPTED, EdgeKDError, IntegrityError, NotComparable
 from edgekd.core.result import BenchmarkResult, read_result
+from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How to measure: a recipe's ``[bench]``, which a board cannot read, with the same names and defaults."""
-
-    backend: str
-    blocks: int = 12
-    block_ms: float = 50.0
-    min_iterations: int = 2
-    warmup_ms: float = 300.0
-    budget_s: float = 90.0
-    threads: int = 0
-    scenario: str = "single_stream"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,8 +81,8 @@ def selftest() -> BenchmarkResult:
         onnx = _pretended_network(Path(folder) / "selftest.onnx")
         engine = build.run(onnx, "null", Path(folder) / "selftest.engine", threads=1)
         result_path = Path(folder) / "result.json"
-        plan = Plan("null", blocks=2, block_ms=1.0, warmup_ms=1.0, threads=1)
-        artifact = _bench([read_artifact(engine.path)], plan, "selftest", result_path)
+        plan = BenchConfig("null", blocks=2, block_ms=1.0, warmup_ms=1.0, threads=1)
+        artifact = _bench([read_artifact(engine.path)], suite.Setting("selftest", plan), result_path)
         result = read_result(result_path)
         if read_artifact(result_path) != artifact or len(result.candidates) != 1:
             raise IntegrityError(
@@ -115,10 +101,9 @@ def _pretended_network(path: Path) -> Artifact:
     return artifact
 
 
-def _bench(engines: Sequence[Artifact], plan: Plan, title: str, out: Path, feeds: Artifact | None = None) -> Artifact:
+def _bench(engines: Sequence[Artifact], setting: suite.Setting, out: Path) -> Artifact:
     subjects = suite.subjects(engines)
-    setting = suite.Setting(title, plan, feeds=feeds)
-    made_by = suite.provenance(subjects, setting, dataclasses.asdict(plan))
+    made_by = suite.provenance(subjects, setting, dataclasses.asdict(setting.config))
     return suite.run(subjects, setting, made_by, out, suite.Told(lambda line: print(line, file=sys.stderr)))
 
 
@@ -164,9 +149,9 @@ def _build_verb(options: argparse.Namespace) -> tuple[Any, str]:
 
 def _bench_verb(options: argparse.Namespace) -> tuple[Any, str]:
     engines = [read_artifact(path) for path in options.engines]
-    plan = Plan(options.backend or _backend_of(engines), threads=options.threads, budget_s=options.budget_s)
+    plan = BenchConfig(options.backend or _backend_of(engines), threads=options.threads, budget_s=options.budget_s)
     feeds = read_artifact(options.samples) if options.samples else None
-    _bench(engines, plan, options.title, options.output, feeds)
+    _bench(engines, suite.Setting(options.title, plan, feeds), options.output)
     found = read_result(options.output).candidates
     answer = {
         "result": str(options.output),

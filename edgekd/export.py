@@ -26,8 +26,8 @@ from torch.onnx.errors import OnnxExporterError
 from edgekd import __version__, provenance
 from edgekd.core.artifact import Artifact, save_manifest, sha256_of
 from edgekd.core.errors import BuildError, EdgeKDError, InputError, ParityError
-from edgekd.core.recipe import ExportConfig
 from edgekd.core.samples import Samples
+from edgekd.core.sections import ExportConfig
 from edgekd.core.tensor import DimRange, TensorSpec
 from edgekd.graph.cost import cost_of
 from edgekd.graph.evaluate import Evaluator

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from edgekd.core import family
 from edgekd.core.errors import InputError, RecipeError, UnknownName
-from edgekd.core.recipe import ROLES, Recipe, find_recipe, load_recipe, recipe_from
+from edgekd.core.recipe import find_recipe, load_recipe, recipe_from
+from edgekd.core.sections import ROLES, Recipe
 
 CHECKPOINTS = (".safetensors", ".pt", ".pth")
 

@@ -9,9 +9,9 @@ from typing import Any
 from edgekd import __version__
 from edgekd.core.artifact import Provenance, digest_of
 from edgekd.core.family import version_of
-from edgekd.core.recipe import ExportConfig, QuantizeConfig, SimplifyConfig
 from edgekd.core.samples import Samples
 from edgekd.core.schema import to_plain
+from edgekd.core.sections import ExportConfig, QuantizeConfig, SimplifyConfig
 
 
 def adopt(onnx_sha256: str, dims: Mapping[str, int]) -> Provenance:

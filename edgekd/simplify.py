@@ -15,8 +15,8 @@ from edgekd import provenance
 from edgekd.core.artifact import Artifact, save_manifest, sha256_of, write_atomic
 from edgekd.core.errors import EdgeKDError, InputError
 from edgekd.core.family import require
-from edgekd.core.recipe import SimplifyConfig
 from edgekd.core.samples import Samples
+from edgekd.core.sections import SimplifyConfig
 from edgekd.graph.cost import cost_of
 from edgekd.graph.evaluate import Evaluator
 from edgekd.graph.model import load_onnx, save_onnx, specs, to_bytes

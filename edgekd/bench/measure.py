@@ -13,11 +13,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from edgekd.core.errors import InputError, MachineError
 from edgekd.core.protocols import Feeds, Session
 from edgekd.core.result import Run
+from edgekd.core.sections import BenchConfig
 
 Clock = Callable[[], int]
 Progress = Callable[[str, int, int], None]
@@ -30,30 +30,6 @@ _WARMUP_MIN = 3
 _ROUNDS_MIN = 2
 
 
-class Pace(Protocol):
-    """How long to measure: the part of ``core.recipe.BenchConfig`` that matters here (boards never read recipes)."""
-
-    @property
-    def blocks(self) -> int:
-        """Rounds through all candidates."""
-
-    @property
-    def block_ms(self) -> float:
-        """Length of one candidate's block, at least."""
-
-    @property
-    def min_iterations(self) -> int:
-        """Inferences in one block, at least."""
-
-    @property
-    def warmup_ms(self) -> float:
-        """Discarded at the start, per candidate."""
-
-    @property
-    def budget_s(self) -> float:
-        """No new round is begun after this long; at least two are always run."""
-
-
 @dataclass(frozen=True, slots=True)
 class Bout:
     """One candidate in the ring: an open session and what it is fed, the same in every inference."""
@@ -64,7 +40,7 @@ class Bout:
 
 def measure(
     candidates: Mapping[str, Bout],
-    config: Pace,
+    config: BenchConfig,
     progress: Progress | None = None,
     *,
     clock: Clock = CLOCK,
@@ -125,7 +101,7 @@ def stopwatch(clock: Clock = CLOCK) -> Callable[[], float]:
     return lambda: (clock() - start) / 1e9
 
 
-def _warm_up(bout: Bout, config: Pace, clock: Clock) -> tuple[int, int]:
+def _warm_up(bout: Bout, config: BenchConfig, clock: Clock) -> tuple[int, int]:
     """Run until ``warmup_ms`` have passed; return the iterations that took, and how many make up a block."""
     samples: list[int] = []
     while len(samples) < _WARMUP_MIN or sum(samples) < config.warmup_ms * 1e6:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,25 +19,10 @@ from edgekd.core.errors import BuildError, InputError
 from edgekd.core.protocols import Feeds, Session
 from edgekd.core.result import BenchmarkResult, Candidate, EngineRow, Run
 from edgekd.core.samples import Samples
+from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
 
 _SHOWN = 4  # evaluation samples whose pictures are kept for the report
-
-
-class Plan(measure.Pace, Protocol):
-    """``[bench]`` of a recipe, as far as a board needs it."""
-
-    @property
-    def backend(self) -> str:
-        """Which backend's engines are timed."""
-
-    @property
-    def threads(self) -> int:
-        """Intra-op threads of a CPU backend; 0 is every core."""
-
-    @property
-    def scenario(self) -> str:
-        """MLPerf's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +76,7 @@ class Setting:
     """
 
     title: str
-    config: Plan
+    config: BenchConfig
     feeds: Artifact | None = None
     scoring: Scoring | None = None
     engines: tuple[EngineRow, ...] = ()

@@ -9,8 +9,8 @@ from edgekd import feeds
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, manifest_path, read_artifact
 from edgekd.core.errors import InputError
-from edgekd.core.recipe import Recipe
 from edgekd.core.samples import Samples
+from edgekd.core.sections import Recipe
 from edgekd.job import Job, Origin
 
 

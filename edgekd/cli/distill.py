@@ -10,7 +10,8 @@ import typer
 from edgekd.cli._options import Json, Quiet, Sets, answer
 from edgekd.core import family
 from edgekd.core.errors import InputError
-from edgekd.core.recipe import ROLES, find_recipe, load_recipe
+from edgekd.core.recipe import find_recipe, load_recipe
+from edgekd.core.sections import ROLES
 from edgekd.job import check_names
 
 

@@ -33,4 +33,3 @@ def command(
         answer({"onnx": str(made.path), "sha256": made.sha256, **made.facts})
     else:
         typer.echo(made.path)
-        typer.echo(made.facts.get("summary", ""), err=True)

@@ -24,8 +24,8 @@ from tqdm import tqdm
 from edgekd.checkpoint import load_weights, network, read_tensors, save_weights, write_tensors
 from edgekd.core import family
 from edgekd.core.errors import InputError
-from edgekd.core.recipe import Recipe, Role, TrainConfig
 from edgekd.core.schema import parse
+from edgekd.core.sections import Recipe, Role, TrainConfig
 from edgekd.datasets.hr_patches import Samples
 
 # Each task's own loss, the one that needs no teacher.

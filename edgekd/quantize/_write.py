@@ -13,8 +13,8 @@ from onnx import ModelProto
 from edgekd import provenance
 from edgekd.core.artifact import Artifact, save_manifest, sha256_of
 from edgekd.core.errors import InputError, ParityError
-from edgekd.core.recipe import QuantizeConfig
 from edgekd.core.samples import Samples
+from edgekd.core.sections import QuantizeConfig
 from edgekd.graph.cost import cost_of
 from edgekd.graph.evaluate import Evaluator
 from edgekd.graph.model import graphs, input_specs, save_onnx, specs

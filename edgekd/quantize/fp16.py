@@ -13,8 +13,8 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgekd.core.artifact import Artifact
-from edgekd.core.recipe import QuantizeConfig
 from edgekd.core.samples import Samples
+from edgekd.core.sections import QuantizeConfig
 from edgekd.graph.constants import lift_constants, set_nodes
 from edgekd.graph.model import infer_shapes, load_onnx, subgraphs
 from edgekd.quantize._write import Scheme, kept_nodes, write

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgekd.core.artifact import Artifact
-from edgekd.core.recipe import QuantizeConfig
 from edgekd.core.samples import Samples
+from edgekd.core.sections import QuantizeConfig
 from edgekd.graph.model import load_onnx
 from edgekd.quantize._write import Scheme, write
 

@@ -21,8 +21,8 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from edgekd import provenance
 from edgekd.core.artifact import Artifact
 from edgekd.core.errors import BuildError, CalibrationError, InputError
-from edgekd.core.recipe import QuantizeConfig
 from edgekd.core.samples import Samples
+from edgekd.core.sections import QuantizeConfig
 from edgekd.graph.constants import lift_constants
 from edgekd.graph.evaluate import ORT_ERRORS
 from edgekd.graph.model import load_onnx, opset_of, save_onnx

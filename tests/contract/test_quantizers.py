@@ -13,7 +13,7 @@ from edgekd import provenance
 from edgekd.core.artifact import Artifact, read_artifact, sha256_of
 from edgekd.core.errors import InputError
 from edgekd.core.family import load, names
-from edgekd.core.recipe import QuantizeConfig
+from edgekd.core.sections import QuantizeConfig
 from edgekd.graph.evaluate import run_onnx
 from tests.unit.graph.networks import artifact_of, convolutions, real_samples
 

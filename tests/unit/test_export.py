@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from edgekd import provenance
 from edgekd.core.artifact import Artifact, read_artifact
 from edgekd.core.errors import BuildError, InputError, ParityError
-from edgekd.core.recipe import ExportConfig
 from edgekd.core.samples import Samples
+from edgekd.core.sections import ExportConfig
 from edgekd.export import Job, run
 from edgekd.graph.evaluate import run_onnx
 

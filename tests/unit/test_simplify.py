@@ -10,7 +10,7 @@ import pytest
 
 from edgekd import simplify
 from edgekd.core.artifact import Artifact, read_artifact
-from edgekd.core.recipe import SimplifyConfig
+from edgekd.core.sections import SimplifyConfig
 from tests.unit.graph.networks import artifact_of, convolutions, real_samples
 
 

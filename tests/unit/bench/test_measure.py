@@ -11,7 +11,7 @@ import pytest
 
 from edgekd.bench.measure import Bout, measure, stopwatch, time_block
 from edgekd.core.errors import InputError, MachineError
-from edgekd.core.recipe import BenchConfig
+from edgekd.core.sections import BenchConfig
 
 MS = 1_000_000
 

@@ -114,6 +114,15 @@ def test_show_describes_files(tmp_path: Path, suffix: str, capsys: Captured) -> 
     assert "1x3x16x16" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(family.version_of("tensorrt-rtx") is None, reason="needs tensorrt-rtx (the rtx extra)")
+def test_preflight_asks_the_real_parser(tmp_path: Path, capsys: Captured) -> None:
+    assert cli._run(["preflight", str(tiny_onnx(tmp_path / "net.onnx"))]) == 0
+    captured = capsys.readouterr()
+    assert "net.onnx: TensorRT takes it: 1 convolutions: 1 FP32" in captured.out
+    assert "not a Jetson engine" in captured.err
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
 def test_show_refuses_what_it_does_not_know(tmp_path: Path, capsys: Captured) -> None:
     (tmp_path / "letter.doc").write_text("dear")
     assert cli._run(["show", str(tmp_path / "letter.doc")]) == 2

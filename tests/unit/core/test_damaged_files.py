@@ -17,9 +17,10 @@ import pytest
 
 from edgekd.core.artifact import Artifact, Provenance, read_artifact, save_manifest, sha256_of
 from edgekd.core.errors import InputError, IntegrityError, RecipeError
-from edgekd.core.recipe import Recipe, load_recipe, pairs_root
+from edgekd.core.recipe import load_recipe, pairs_root
 from edgekd.core.result import BenchmarkResult, read_result
 from edgekd.core.samples import Samples
+from edgekd.core.sections import Recipe
 from edgekd.core.tensor import DimRange, TensorSpec
 from tests.unit.core import mutate
 from tests.unit.core.test_result import a_result

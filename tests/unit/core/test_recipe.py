@@ -8,15 +8,8 @@ from pathlib import Path
 import pytest
 
 from edgekd.core.errors import InputError, RecipeError, UnknownName
-from edgekd.core.recipe import (
-    PairConfig,
-    Recipe,
-    find_recipe,
-    load_recipe,
-    pair_names,
-    pairs_root,
-    recipe_from,
-)
+from edgekd.core.recipe import find_recipe, load_recipe, pair_names, pairs_root, recipe_from
+from edgekd.core.sections import PairConfig, Recipe
 
 PAIR = "edsr_from_edsr"
 

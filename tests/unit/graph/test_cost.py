@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgekd.checkpoint import network
-from edgekd.core.recipe import ExportConfig
+from edgekd.core.sections import ExportConfig
 from edgekd.core.tensor import DimRange, TensorSpec
 from edgekd.export import Job, run
 from edgekd.graph.cost import cost_of

@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto
 
 from edgekd.core.errors import ParityError
-from edgekd.core.recipe import QuantizeConfig
 from edgekd.core.samples import Samples
+from edgekd.core.sections import QuantizeConfig
 from edgekd.graph.evaluate import run_onnx
 from edgekd.graph.model import input_specs
 from edgekd.quantize import fp16

@@ -12,8 +12,8 @@ import pytest
 
 from edgekd.core.artifact import Artifact
 from edgekd.core.errors import BuildError, CalibrationError, InputError
-from edgekd.core.recipe import QuantizeConfig
 from edgekd.core.samples import Samples
+from edgekd.core.sections import QuantizeConfig
 from edgekd.quantize import int8
 from tests.unit.graph.networks import artifact_of, convolutions, real_samples
 

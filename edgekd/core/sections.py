@@ -1,0 +1,158 @@
+"""The sections of a recipe as types: one a stage, its fields the schema, their values the defaults.
+
+Apart from ``recipe`` so that a board, which has no TOML reader, measures with the same ``[bench]`` as a workstation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from edgekd.core.tensor import Dim
+
+ROLES = ("teacher", "student")
+Role = Literal["teacher", "student"]
+
+
+@dataclass(frozen=True, slots=True)
+class PairConfig:
+    """What the pair is: the task it does, its two checkpoints, one line for people."""
+
+    task: str
+    summary: str = ""
+    teacher: str = "weights/teacher.safetensors"
+    student: str = "weights/student.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """Folders of pictures: what INT8 is calibrated on, and, disjoint from it, what accuracy is measured on.
+
+    ``assumed_scale`` is used for a foreign ONNX file only, whose preprocessing nobody told us: pictures are fed as
+    0..assumed_scale.
+    """
+
+    calibration: str | None = None
+    evaluation: str | None = None
+    assumed_scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """One network's training: method (a file in ``edgekd/distill/``) and schedule. Patches are in LR pixels."""
+
+    method: str = "none"
+    steps: int = 10000
+    batch_size: int = 16
+    patch: int = 32
+    learning_rate: float = 4e-4
+    warmup_steps: int = 200
+    gradient_clip: float = 1.0
+    precision: Literal["fp32", "bf16"] = "bf16"
+    checkpoint_every: int = 500
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DistillConfig:
+    """``[distill.teacher]`` and ``[distill.student]``."""
+
+    teacher: TrainConfig = TrainConfig()
+    student: TrainConfig = TrainConfig(method="logits")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """Checkpoint → ONNX.
+
+    Attributes:
+        shape: The input's shape; a string is a named dynamic dimension, whose range stands in ``ranges``.
+        ranges: Dimension name → [min, opt, max].
+        opset: 0 takes the newest that the target's TensorRT reads.
+        exporter: "auto" tries torch's dynamo exporter, then the TorchScript one, and the manifest says which it was.
+        tolerance: Largest allowed |ONNX - torch|, as a share of the output's largest magnitude.
+    """
+
+    shape: tuple[Dim, ...] = (1, 3, 128, 128)
+    ranges: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    opset: int = 0
+    exporter: Literal["auto", "dynamo", "torchscript"] = "auto"
+    tolerance: float = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class SimplifyConfig:
+    """ONNX → smaller ONNX; ``tolerance`` as in export. ``enabled = false`` passes the input on."""
+
+    enabled: bool = True
+    tolerance: float = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeConfig:
+    """ONNX → ONNX that carries its precision; each scheme is a file in ``edgekd/quantize/``.
+
+    Attributes:
+        schemes: What ``run`` makes, each from the same simplified ONNX.
+        scheme: What ``edgekd quantize`` makes.
+        calibration: How activation ranges are read from the samples.
+        percentile: Used by calibration = "percentile".
+        keep: Node names, or ``fnmatch`` patterns of them, that stay in FP32.
+    """
+
+    schemes: tuple[str, ...] = ("fp32", "fp16", "int8")
+    scheme: str = "int8"
+    calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
+    percentile: float = 99.99
+    keep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuildConfig:
+    """ONNX → engine. ``backends`` are files in ``edgekd/backends/``, ``target`` one in ``edgekd/targets/``."""
+
+    target: str = "orin_nano_8gb"
+    backends: tuple[str, ...] = ("onnxruntime", "tensorrt_rtx")
+    threads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BenchConfig:
+    """Engine → result.
+
+    Attributes:
+        backend: Which backend's engines are timed.
+        blocks: Rounds through all candidates, in balanced order (A B B A).
+        block_ms: Length of one candidate's block; at least ``min_iterations`` inferences.
+        min_iterations: See ``block_ms``.
+        warmup_ms: Discarded at the start, per candidate.
+        budget_s: No new round is begun after this long; at least two are always run.
+        threads: Intra-op threads of a CPU backend; 0 is every core.
+        scenario: MLPerf's name; one inference after another.
+    """
+
+    backend: str = "onnxruntime"
+    blocks: int = 12
+    block_ms: float = 50.0
+    min_iterations: int = 2
+    warmup_ms: float = 300.0
+    budget_s: float = 90.0
+    threads: int = 0
+    scenario: Literal["single_stream"] = "single_stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything a run needs to know, parsed before its first stage starts."""
+
+    pair: PairConfig | None = None
+    task: Mapping[str, Any] = field(default_factory=dict)
+    data: DataConfig = DataConfig()
+    distill: DistillConfig = DistillConfig()
+    export: ExportConfig = ExportConfig()
+    simplify: SimplifyConfig = SimplifyConfig()
+    quantize: QuantizeConfig = QuantizeConfig()
+    build: BuildConfig = BuildConfig()
+    bench: BenchConfig = BenchConfig()
