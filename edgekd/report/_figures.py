@@ -74,14 +74,19 @@ def figures(result: BenchmarkResult) -> tuple[Figures, ...]:
 
 def candidate_table(result: BenchmarkResult) -> Table:
     """Make the main table: what each candidate costs and what it reaches."""
-    metric = metric_head(result.primary_metric)
     heads = (
         *("candidate", "precision", "params", "MACs", "ONNX MiB", "p50 ms", "p90 ms", "p95 ms", "p99 ms", "per s"),
         *("vs first (95 %)", "peak MiB"),
-        *((metric,) if metric else ()),
+        *map(metric_head, _shown_metrics(result)),
     )
     lines = zip(figures(result), result.candidates, strict=True)
     return Table(heads, tuple(_cells(line, candidate, result) for line, candidate in lines))
+
+
+def _shown_metrics(result: BenchmarkResult) -> tuple[str, ...]:
+    """The primary metric, and the next that the task names: a table has room for two."""
+    names = dict.fromkeys((result.primary_metric, *(name for c in result.candidates for name in c.accuracy)))
+    return tuple(name for name in names if name)[:2] if result.primary_metric else ()
 
 
 def engine_table(engines: Iterable[EngineRow]) -> Table:
@@ -200,7 +205,6 @@ def _figures(candidate: Candidate, speedup: Interval | None, result: BenchmarkRe
 
 
 def _cells(line: Figures, candidate: Candidate, result: BenchmarkResult) -> tuple[str, ...]:
-    metric = result.primary_metric
     return (
         line.name,
         line.precision,
@@ -211,5 +215,5 @@ def _cells(line: Figures, candidate: Candidate, result: BenchmarkResult) -> tupl
         units.ms(line.throughput_per_s),
         interval_text(line.speedup),
         units.mib(candidate.peak_memory_bytes),
-        *((metric_value(metric, line.score),) if metric else ()),
+        *(metric_value(metric, candidate.accuracy.get(metric)) for metric in _shown_metrics(result)),
     )

@@ -55,9 +55,18 @@ def _precisions(result: BenchmarkResult) -> list[str]:
         row = rows.row(other.name)
         parts.append(
             f"{other.precision.upper()} {_speed(row.speedup, first.precision.upper())}"
-            f"{_accuracy(row, result.primary_metric)}"
+            f"{_accuracy(row, result.primary_metric)}{_not_in_int8(result, other)}"
         )
     return [f"For the {role}, {'; '.join(parts)}."]
+
+
+def _not_in_int8(result: BenchmarkResult, candidate: Candidate) -> str:
+    """Say so where the library that was timed runs none of an INT8 network in INT8: the Q/DQ is there for another."""
+    backend = result.conditions.backend
+    row = next((r for r in result.engines if (r.candidate, r.backend) == (candidate.name, backend)), None)
+    if candidate.precision != "int8" or row is None or row.facts.get("int8_convolutions") != 0:
+        return ""
+    return f" ({backend} runs none of its {row.facts.get('engine_convolutions')} convolutions in INT8)"
 
 
 def _baseline(result: BenchmarkResult) -> list[str]:
