@@ -204,8 +204,11 @@ def _exported(walk: Walk, role: str, origin: Origin) -> Artifact:
     _sampled(walk, origin, (TensorSpec("input", config.shape, "float32", ranges),))
     opset = config.opset or family.load("targets", job.recipe.build.target).TARGET.opset
     checkpoint_sha256 = sha256_of(origin.path)
-
-    metadata = {"title": job.title, "role": role} | ({"task": job.recipe.pair.task} if job.recipe.pair else {})
+    # The same weights in another network are another graph: an edited model.py must be exported again.
+    code = sha256_of(origin.pair_folder / "model.py") if origin.pair_folder else str(origin.module)
+    metadata = {"title": job.title, "role": role, "network": code}
+    if job.recipe.pair is not None:
+        metadata["task"] = job.recipe.pair.task
 
     def make() -> Artifact:
         checkpoint = family.load_module("edgekd.checkpoint")

@@ -72,6 +72,15 @@ def test_change_of_a_setting_makes_again_what_depends_on_it(ran: tuple[Path, Pat
     assert not [name for name in made if "fp16" in name or "export" in name or "simplify" in name]
 
 
+def test_edited_network_is_exported_again(ran: tuple[Path, Path]) -> None:
+    pair, out = ran
+    code = (pair / "model.py").read_text()
+    (pair / "model.py").write_text(code.replace("PixelShuffle(2))", "PixelShuffle(2), nn.ReLU())"))
+    _, said = _run(pair, out)
+    assert "teacher export" in _made(said)
+    assert "bench" in _made(said)
+
+
 def test_damaged_file_is_made_again(ran: tuple[Path, Path]) -> None:
     pair, out = ran
     path = out / "student" / "simplified.onnx"
