@@ -18,8 +18,8 @@ help:  ## this list
 demo: $(VENV)/.compile  ## teacher and student through every stage, from the shipped weights; names the report at the end
 	$(BIN)/edgekd run models/$(PAIR) -o runs/$(PAIR)
 
-test: $(VENV)/.dev  ## all tests but those that need a GPU or a board
-	$(PYTEST) -q -m "not gpu and not board" --cov --cov-report=term:skip-covered
+test: $(VENV)/.dev  ## all tests; those that need a GPU or a board are skipped by name, with the reason
+	$(PYTEST) -q -rs --no-fold-skipped --cov --cov-report=term:skip-covered
 
 quick: $(VENV)/.dev  ## unit tests and fences only, without coverage
 	$(PYTEST) -q tests/unit tests/fence

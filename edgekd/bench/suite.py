@@ -161,6 +161,7 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         candidates=tuple(candidates),
         engines=setting.engines,
         baseline_accuracy=baseline.mean if baseline else {},
+        baseline_per_sample=baseline.per_sample if baseline else {},
         primary_metric=family.load("tasks", setting.scoring.task).PRIMARY if setting.scoring else "",
         steps=setting.steps,
         notes=setting.notes,

@@ -164,6 +164,7 @@ class BenchmarkResult:
         primary_metric: Which accuracy figure stands in tables; "" where there is none.
         steps: What each stage did for each role, in one line: exporter used, parity, what simplify did.
         notes: For the whole result.
+        baseline_per_sample: ``baseline_accuracy``, one figure per evaluation sample.
     """
 
     title: str
@@ -175,6 +176,7 @@ class BenchmarkResult:
     primary_metric: str = ""
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    baseline_per_sample: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def candidate(self, name: str) -> Candidate:
         """Return the candidate called ``name``. Raises NotComparable where there is none."""
@@ -216,14 +218,15 @@ def read_result(path: Path) -> BenchmarkResult:
     return result
 
 
-def _with_nan(value: Any) -> Any:
+def _with_nan(data: dict[str, Any]) -> dict[str, Any]:
     """Turn the nulls of accuracy figures back into the NaN that JSON cannot hold."""
-    candidates = value.get("candidates")
-    for candidate in candidates if isinstance(candidates, list) else ():
-        if isinstance(candidate, dict):
-            for name in ("accuracy", "accuracy_per_sample"):
-                candidate[name] = _null_to_nan(candidate.get(name, {}))
-    return value
+    candidates = data.get("candidates")
+    holders = [data, *(candidates if isinstance(candidates, list) else ())]
+    for holder in filter(lambda item: isinstance(item, dict), holders):
+        for name in ("accuracy", "accuracy_per_sample", "baseline_accuracy", "baseline_per_sample"):
+            if name in holder:
+                holder[name] = _null_to_nan(holder[name])
+    return data
 
 
 def _null_to_nan(value: Any) -> Any:

@@ -43,17 +43,20 @@ class Pictures:
 
         Args:
             archive: ``inputs`` maps a label to (N, H, W, 3) uint8; ``truth``, where there is one, is the original.
-                Labels that are candidates of ``result`` get their score for that sample; of the candidates one a role
+                A label that is no candidate of ``result`` is its baseline. Of the candidates one a role
                 is kept, and the last one: more would not be told apart by eye and make the page heavy.
             result: What the pictures belong to.
         """
         scores = {c.name: c.accuracy_per_sample.get(result.primary_metric, ()) for c in result.candidates}
+        without = result.baseline_per_sample.get(result.primary_metric, ())
         first_of_role = {c.role: c.name for c in reversed(result.candidates)}
         shown = {*first_of_role.values(), result.candidates[-1].name}
         labels = [label for label in archive.inputs if label not in scores or label in shown]
         samples: dict[str, tuple[Picture, ...]] = {}
         for index, name in enumerate(archive.names):
-            row = [Picture(label, archive.inputs[label][index], _at(scores.get(label, ()), index)) for label in labels]
+            row = [
+                Picture(label, archive.inputs[label][index], _at(scores.get(label, without), index)) for label in labels
+            ]
             if archive.truth is not None:
                 row.append(Picture(ORIGINAL, archive.truth[index]))
             samples[name if name not in samples else f"{name} ({index + 1})"] = tuple(row)

@@ -27,7 +27,7 @@ from edgekd.report._figures import (
     metric_words,
     notices,
 )
-from edgekd.report._pictures import ORIGINAL, Picture, Pictures, png
+from edgekd.report._pictures import Picture, Pictures, png
 from edgekd.report._verdict import sentences
 
 FILE_NAME = "report.html"
@@ -89,10 +89,8 @@ def _sample(name: str, row: Sequence[Picture], result: BenchmarkResult) -> dict[
 
 
 def _caption(picture: Picture, result: BenchmarkResult) -> str:
-    metric, score, tail = result.primary_metric, picture.score, ""
-    if score is None and picture.label not in (ORIGINAL, *(c.name for c in result.candidates)):
-        score, tail = result.baseline_accuracy.get(metric), ", mean of all"
-    return "" if score is None else f"{metric_value(metric, score, unit=True)} {metric_words(metric)}{tail}"
+    metric, score = result.primary_metric, picture.score
+    return "" if score is None else f"{metric_value(metric, score, unit=True)} {metric_words(metric)}"
 
 
 def _look(row: Sequence[Picture]) -> tuple[float, float]:

@@ -76,6 +76,7 @@ def example(**changes: object) -> BenchmarkResult:
         primary_metric="psnr_y_db",
         steps=("teacher: exported by dynamo, opset 17",),
         notes=("a busy machine",),
+        baseline_per_sample={"psnr_y_db": (33.1, 34.1)},
     )
     return replace(result, **changes)  # type: ignore[arg-type]
 
@@ -84,7 +85,14 @@ def bare() -> BenchmarkResult:
     """Make the result of one foreign ONNX file: one candidate, nothing counted, nothing scored, no memory."""
     only = candidate("model", "fp32", 8.0, 0.0, blocks=2)
     only = replace(only, cost={}, accuracy={}, accuracy_per_sample={}, peak_memory_bytes=None, idle_memory_bytes=None)
-    changes = {"engines": (), "baseline_accuracy": {}, "primary_metric": "", "steps": (), "notes": ()}
+    changes = {
+        "engines": (),
+        "baseline_accuracy": {},
+        "primary_metric": "",
+        "steps": (),
+        "notes": (),
+        "baseline_per_sample": {},
+    }
     return example(title="foreign.onnx", candidates=(only,), **changes)
 
 

@@ -90,7 +90,7 @@ def test_pictures_are_whole_and_captioned():
     assert [sample["name"] for sample in samples] == ["cat", "cup"]
     shots = samples[1]["shots"]
     assert [shot["label"] for shot in shots][0::4] == ["bicubic", "original"]
-    assert shots[0]["caption"] == "33.60 dB PSNR on Y, mean of all"
+    assert shots[0]["caption"] == "34.10 dB PSNR on Y"
     assert shots[1]["caption"] == "38.90 dB PSNR on Y"
     assert shots[-1]["caption"] == ""
     data = base64.b64decode(shots[-1]["url"].removeprefix("data:image/png;base64,"))
