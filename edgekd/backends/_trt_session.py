@@ -8,7 +8,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from edgekd.backends._feeds import check_feeds
+from edgekd.backends._feeds import FeedCheck
 from edgekd.backends._trt import last_errors, make_log
 from edgekd.core.errors import InputError, MachineError, TargetMismatch
 from edgekd.core.family import load_module
@@ -67,6 +67,7 @@ class EngineSession:
         self.outputs = tuple(
             _spec(self._engine, name, None) for name in names if modes[name] == trt.TensorIOMode.OUTPUT
         )
+        self._check = FeedCheck(self.inputs)
         self._buffers = {spec.name: cuda.Buffer(spec) for spec in (*self.inputs, *self.outputs)}
         atexit.register(self.close)  # pycuda aborts a process that ends inside a context
 
@@ -105,7 +106,7 @@ class EngineSession:
         """Copy the feeds into page-locked memory and tell the context every shape and address."""
         if self._engine is None:
             raise RuntimeError("this session is closed")
-        check_feeds(feeds, self.inputs)
+        self._check(feeds)
         for spec in self.inputs:
             array, buffer = feeds[spec.name], self._buffers[spec.name]
             buffer.resize(array.shape)

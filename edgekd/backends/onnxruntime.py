@@ -11,7 +11,7 @@ from typing import Any
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
-from edgekd.backends._feeds import check_feeds
+from edgekd.backends._feeds import FeedCheck
 from edgekd.backends._onnx_ops import append_metadata, op_counts
 from edgekd.core.errors import BuildError, InputError, TargetMismatch
 from edgekd.core.protocols import Array, Backend, BuildReport, Feeds, Session
@@ -48,11 +48,12 @@ class _OrtSession:
         self._session: ort.InferenceSession | None = session
         self.inputs = tuple(_spec(tensor) for tensor in session.get_inputs())
         self.outputs = tuple(_spec(tensor) for tensor in session.get_outputs())
+        self._check = FeedCheck(self.inputs)
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
         if self._session is None:
             raise RuntimeError("this session is closed")
-        check_feeds(feeds, self.inputs)
+        self._check(feeds)
         try:
             arrays = self._session.run(None, feeds)
         except _REFUSED as err:
