@@ -27,7 +27,8 @@ def command(
 ) -> None:
     """Show what any file of edgekd's is, from its manifest or from the file itself."""
     if not file.is_file():
-        raise InputError(f"{file} does not exist; a file that edgekd wrote, an ONNX file or a recipe was expected")
+        problem = "is a folder" if file.is_dir() else "does not exist"
+        raise InputError(f"{file} {problem}; a file that edgekd wrote, an ONNX file or a recipe was expected")
     if file.suffix == ".json" and file.with_suffix("").is_file():
         file = file.with_suffix("")  # a manifest: show what it belongs to
     if file.suffix == ".json" and not json_:

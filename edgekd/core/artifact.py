@@ -161,6 +161,8 @@ def read_artifact(path: Path, *, check: bool = True) -> Artifact:
         IntegrityError: The manifest is missing or unreadable, or the file has changed since it was written.
     """
     manifest = manifest_path(path)
+    if not path.is_file():
+        raise IntegrityError(f"{path} does not exist; a file that edgekd wrote, with its manifest, was expected")
     data = read_json(manifest)
     try:
         if data["schema"] != MANIFEST_SCHEMA:

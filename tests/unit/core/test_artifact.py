@@ -240,6 +240,9 @@ def test_a_manifest_that_is_none(tmp_path: Path, text: str, says: str) -> None:
 
 
 def test_a_manifest_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match=r"m\.onnx does not exist"):
+        read_artifact(tmp_path / "m.onnx")
+    (tmp_path / "m.onnx").write_bytes(b"network")
     with pytest.raises(IntegrityError, match=r"cannot read .*m\.onnx\.json"):
         read_artifact(tmp_path / "m.onnx")
 
