@@ -65,7 +65,8 @@ def _network(onnx: Artifact) -> dict[str, Any]:
     """What a board cannot find out from an engine, and the ONNX file's manifest knows: it travels in the engine's."""
     facts = onnx.facts
     return {
-        "role": facts.get("role", onnx.path.stem),
+        "role": onnx.path.stem,
+        **facts.get("network", {}),
         "precision": facts.get("scheme", "as given"),
         "onnx_bytes": onnx.path.stat().st_size,
         "cost": facts.get("cost") or {},

@@ -101,7 +101,7 @@ def run(module: nn.Module, job: Job) -> Artifact:
     _stamp(model, job, facts)
     save_onnx(model, job.out)
     facts["cost"] = dataclasses.asdict(cost_of(model, (spec,)))
-    facts["role"] = job.metadata.get("role", "model")
+    facts["network"] = dict(job.metadata)  # travels on, stage by stage, to the engine's manifest
     fallback = f" ({facts['fallback_reason']})" if "fallback_reason" in facts else ""
     facts["summary"] = f"{facts['exporter']} exporter, opset {opset}, {said(facts['parity'])}{fallback}"
     inputs, outputs = specs(model, config.ranges)

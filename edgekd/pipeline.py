@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,7 +209,7 @@ def _exported(walk: Walk, role: str, origin: Origin) -> Artifact:
     code = sha256_of(origin.pair_folder / "model.py") if origin.pair_folder else str(origin.module)
     metadata = {"title": job.title, "role": role, "network": code}
     if job.recipe.pair is not None:
-        metadata["task"] = job.recipe.pair.task
+        metadata |= {"task": job.recipe.pair.task, "task_options": json.dumps(dict(job.recipe.task), sort_keys=True)}
 
     def make() -> Artifact:
         checkpoint = family.load_module("edgekd.checkpoint")

@@ -62,7 +62,7 @@ def run(onnx: Artifact, config: SimplifyConfig, samples: Samples, out: Path, *, 
     for when, cost in costs.items():
         facts[when] = {"nodes": cost.nodes, "parameters": cost.parameters}
     facts["cost"] = dataclasses.asdict(costs["after"])
-    facts["role"] = onnx.facts.get("role", "model")
+    facts["network"] = onnx.facts.get("network", {})
     facts["summary"] = _summary(facts)
     edge = specs(before)
     inputs, outputs = onnx.inputs or edge[0], onnx.outputs or edge[1]

@@ -53,3 +53,8 @@ def read_pictures(folder: Path) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
     """Yield (path, (H, W, 3) uint8) for each picture of ``folder``. Raises InputError as the two functions above."""
     for path in picture_paths(folder):
         yield path, read_picture(path)
+
+
+def write_picture(image: NDArray[np.uint8], path: Path) -> None:
+    """Write (H, W, 3) uint8 RGB as the format that ``path``'s suffix names."""
+    Image.fromarray(image).save(path)

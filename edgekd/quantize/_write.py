@@ -65,7 +65,7 @@ def write(
         "difference": measured,
         "compared_on": scheme.samples.source,
         "cost": dataclasses.asdict(cost_of(after, scheme.onnx.inputs)),
-        "role": scheme.onnx.facts.get("role", "model"),
+        "network": scheme.onnx.facts.get("network", {}),
         "summary": ", ".join(filter(None, (facts.get("summary"), said(measured)))),
         **{key: value for key, value in facts.items() if key != "summary"},
     }

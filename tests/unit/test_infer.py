@@ -1,0 +1,89 @@
+"""Pictures through an engine: a tiled picture is the one that the network gives of the whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from edgekd import build, cli, infer
+from edgekd.backends.onnxruntime import BACKEND
+from edgekd.core.artifact import Artifact, save_manifest, sha256_of
+from edgekd.core.errors import InputError
+from edgekd.core.tensor import TensorSpec
+from edgekd.tasks import super_resolution
+
+OPTIONS = {"scale": 2}
+
+
+def _engine(folder: Path, height: int | str, width: int | str) -> Path:
+    """Build an engine of one convolution and a pixel shuffle, (1, 3, height, width) → twice that."""
+    weight = 0.1 * np.random.default_rng(0).normal(size=(12, 3, 5, 5)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[2, 2, 2, 2]),
+        helper.make_node("DepthToSpace", ["c"], ["y"], blocksize=2, mode="CRD"),
+    ]
+    edge = [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, height, width))]
+    out = [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 3, None, None))]
+    graph = helper.make_graph(nodes, "g", edge, out, [numpy_helper.from_array(weight, "w")])
+    path = folder / f"{height}.onnx"
+    onnx.save(helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)]), path)
+    spec = TensorSpec("x", (1, 3, height, width), "float32")
+    network = {"role": "student", "task": "super_resolution", "task_options": '{"scale": 2}'}
+    artifact = Artifact("onnx", path, sha256_of(path), (spec,), facts={"network": network})
+    save_manifest(artifact)
+    return build.run(artifact, "onnxruntime", folder / f"{height}.engine").path
+
+
+def _noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(40, 48), (41, 49), (97, 130), (100, 48)])
+def test_tiles_make_the_whole_picture(tmp_path: Path, size: tuple[int, int]) -> None:
+    tiled, whole = BACKEND.open(_engine(tmp_path, 40, 48)), BACKEND.open(_engine(tmp_path, "h", "w"))
+    image = _noise(*size)
+    expected = infer.picture_from(whole, image, super_resolution, OPTIONS)
+    assert expected.shape == (2 * size[0], 2 * size[1], 3)
+    np.testing.assert_allclose(infer.picture_from(tiled, image, super_resolution, OPTIONS), expected, atol=1)
+
+
+def test_picture_smaller_than_a_tile_keeps_its_size(tmp_path: Path) -> None:
+    tiled, whole = BACKEND.open(_engine(tmp_path, 40, 48)), BACKEND.open(_engine(tmp_path, "h", "w"))
+    image = _noise(20, 60)
+    made = infer.picture_from(tiled, image, super_resolution, OPTIONS)
+    expected = infer.picture_from(whole, image, super_resolution, OPTIONS)
+    assert made.shape == expected.shape
+    np.testing.assert_allclose(made[:-4], expected[:-4], atol=1)  # the last rows saw the padding
+
+
+def test_engine_that_takes_no_picture_is_refused(tmp_path: Path) -> None:
+    session = BACKEND.open(_engine(tmp_path, 40, 48))
+    session.inputs = (TensorSpec("x", (1, 10), "float32"),)
+    with pytest.raises(InputError, match=r"x 1x10 float32; one picture"):
+        infer.picture_from(session, _noise(8, 8), super_resolution, OPTIONS)
+
+
+def test_command_takes_a_folder_and_writes_png(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = _engine(tmp_path, 40, 48)
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "b.png"):
+        Image.fromarray(_noise(64, 50)).save(tmp_path / "in" / name)
+    assert cli._run(["infer", str(engine), str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 0
+    written = capsys.readouterr().out.split()
+    assert [Path(path).name for path in written] == ["a.png", "b.png"]
+    with Image.open(written[1]) as picture:
+        assert picture.size == (100, 128)
+
+
+def test_engine_of_unknown_purpose_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = _engine(tmp_path, 40, 48)
+    bare = build.run(Artifact("onnx", tmp_path / "40.onnx", "0"), "onnxruntime", tmp_path / "bare.engine").path
+    Image.fromarray(_noise(64, 50)).save(tmp_path / "a.png")
+    assert cli._run(["infer", str(bare), str(tmp_path / "a.png")]) == 2
+    assert "does not say what it is for" in capsys.readouterr().err
+    assert engine.exists()
