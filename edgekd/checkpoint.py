@@ -8,7 +8,9 @@ import json
 import pickle
 import struct
 import sys
+import types
 from collections.abc import Iterable, Mapping
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import torch
@@ -24,6 +26,16 @@ _TORCH_MAY_RAISE = (OSError, RuntimeError, EOFError, LookupError, ValueError, Ty
 _NAMED = 4  # keys listed in a message before it says how many more there are
 
 
+class _Uncached(SourceFileLoader):
+    """Compiles a file afresh: Python's own cache takes an edit of equal length in the same second for no edit."""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        """Return the code of the file as it is now, and leave no ``__pycache__`` beside it."""
+        path = self.get_filename(fullname)
+        code: types.CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
 def network(pair_folder: Path, role: str) -> nn.Module:
     """Build a pair's ``teacher`` or ``student`` from its model.py, in eval mode with fresh weights.
 
@@ -33,7 +45,8 @@ def network(pair_folder: Path, role: str) -> nn.Module:
     path = pair_folder / "model.py"
     if not path.is_file():
         raise InputError(f"{path} is missing; a pair's folder holds model.py with teacher() and student()")
-    spec = importlib.util.spec_from_file_location(f"edgekd_model_{pair_folder.name}", path)
+    name = f"edgekd_model_{pair_folder.name}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Uncached(name, str(path)))
     if spec is None or spec.loader is None:
         raise InputError(f"{path} cannot be imported as a Python file")
     module = importlib.util.module_from_spec(spec)

@@ -66,6 +66,15 @@ def test_module_path() -> None:
     assert isinstance(checkpoint.network_at("torch.nn:Identity"), nn.Identity)
 
 
+def test_edited_network_is_read_again_at_once(tmp_path: Path) -> None:
+    for channels in (4, 5, 6):  # files of equal length, written in one second
+        (tmp_path / "model.py").write_text(
+            f"from torch import nn\n\ndef teacher():\n    return nn.Conv2d(3, {channels}, 1)\n"
+        )
+        assert checkpoint.network(tmp_path, "teacher").out_channels == channels
+    assert [path.name for path in tmp_path.iterdir()] == ["model.py"]
+
+
 def test_pair_without_a_network(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"model\.py is missing"):
         checkpoint.network(tmp_path, "teacher")
