@@ -8,6 +8,8 @@ import io
 import itertools
 import logging
 import math
+import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -268,9 +270,16 @@ def _stamp(model: ModelProto, job: Job, facts: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporters' prints, warnings and log lines from the terminal; what matters comes as an exception."""
+    """Keep the exporters' prints, warnings and log lines from the terminal; what matters comes as an exception.
+
+    By file descriptor: the TorchScript exporter prints whole graphs from C++.
+    """
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
+    sink = os.open(os.devnull, os.O_WRONLY)
     try:
         with (
             warnings.catch_warnings(),
@@ -278,8 +287,14 @@ def _quiet() -> Iterator[None]:
             contextlib.redirect_stderr(io.StringIO()),
         ):
             warnings.simplefilter("ignore")
+            for descriptor in kept:
+                os.dup2(sink, descriptor)
             yield
     finally:
+        for descriptor, copy in kept.items():
+            os.dup2(copy, descriptor)
+            os.close(copy)
+        os.close(sink)
         logging.disable(disabled)
 
 

@@ -15,10 +15,8 @@ with nothing to do imports neither torch nor onnx.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,8 +24,8 @@ from edgekd import __version__, build, feeds, provenance
 from edgekd.bench import suite
 from edgekd.bench.measure import Progress, stopwatch
 from edgekd.core import family
-from edgekd.core.artifact import Artifact, Provenance, current, save_manifest, sha256_of, write_atomic
-from edgekd.core.errors import BuildError, CalibrationError, InputError, MachineError, MissingDependency, ParityError
+from edgekd.core.artifact import Artifact, Provenance, current, locked, save_manifest, sha256_of, write_atomic
+from edgekd.core.errors import BuildError, CalibrationError, MachineError, MissingDependency, ParityError
 from edgekd.core.result import BenchmarkResult, EngineRow, read_result
 from edgekd.core.samples import Samples
 from edgekd.core.schema import to_plain
@@ -54,6 +52,7 @@ class Walk:
         say: Called with a line when a stage starts, ends, is skipped, or refuses.
         progress: Called with (candidate, steps done, steps in all) while engines are timed.
         dry_run: Stop at the first stage that would run.
+        verbose: Say everything that a stage found.
         lines: One a stage and network, for the report.
         archives: "calibration" and "evaluation" samples of the network at hand.
         subjects: The engines to measure, so far.
@@ -65,6 +64,7 @@ class Walk:
     say: Say
     progress: Progress | None = None
     dry_run: bool = False
+    verbose: bool = False
     lines: list[str] = field(default_factory=list)
     archives: dict[str, Artifact] = field(default_factory=dict)
     subjects: list[suite.Subject] = field(default_factory=list)
@@ -101,6 +101,8 @@ class Walk:
                 save_manifest(Artifact("report", refused, sha256_of(refused), made_by=made_by, facts=facts))
                 raise
             self.say(f"      {found.facts.get('summary') or 'done'} ({seconds():.1f} s)")
+            if self.verbose:
+                self.say(_told(found))
         line = f"{name}: {found.facts.get('summary') or 'done'}"
         if made_by.stage != "build" and line not in self.lines:  # engines have a table of their own
             self.lines.append(line)
@@ -121,8 +123,8 @@ class Finished:
     report_path: Path
 
 
-def run(job: Job, say: Say, progress: Progress | None = None, *, dry_run: bool = False) -> Finished | None:
-    """Run every stage of ``job`` that is not done already; ``say`` and ``progress`` as in ``Walk``.
+def run(walk: Walk) -> Finished | None:
+    """Run every stage of ``walk.job`` that is not done already.
 
     Returns:
         What there is now; None where a dry run found something to do, and said it.
@@ -130,16 +132,22 @@ def run(job: Job, say: Say, progress: Progress | None = None, *, dry_run: bool =
     Raises:
         EdgeKDError: A stage failed; what was finished before it stands.
     """
-    walk = Walk(job, say, progress, dry_run)
+    job = walk.job
     with locked(job.out):
         try:
             for role, origin in job.origins.items():
-                say(f"{job.title}: {role}")
+                walk.say(f"{job.title}: {role}")
                 _network(walk, role, origin)
             return _measured(walk)
         except _WouldRun as stop:
-            say(f"  {stop}: would run, and what comes after it")
+            walk.say(f"  {stop}: would run, and what comes after it")
             return None
+
+
+def _told(artifact: Artifact) -> str:
+    """Everything an artifact's maker found, a line each, indented below its summary."""
+    facts = {key: value for key, value in artifact.facts.items() if key != "summary"}
+    return "\n".join(f"        {key}: {json.dumps(value, sort_keys=True)}" for key, value in sorted(facts.items()))
 
 
 def export(job: Job, role: str, say: Say) -> Artifact:
@@ -147,26 +155,6 @@ def export(job: Job, role: str, say: Say) -> Artifact:
     walk = Walk(job, say)
     with locked(job.out):
         return _exported(walk, role, job.origins[role])
-
-
-@contextlib.contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Hold the output folder: two runs in one folder would overwrite each other's files.
-
-    Raises:
-        InputError: Another run holds it, or it cannot be written.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        file = (out / ".lock").open("w")
-    except OSError as err:
-        raise InputError(f"cannot write into {out}: {err.strerror}; give -o a folder that may be written") from err
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as err:
-            raise InputError(f"another edgekd run is writing into {out}; wait for it, or give another -o") from err
-        yield
 
 
 def _network(walk: Walk, role: str, origin: Origin) -> None:

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from edgekd import __version__
 from edgekd.bench import accuracy, conditions, measure, memory
 from edgekd.core import family
-from edgekd.core.artifact import Artifact, Provenance, digest_of, save_manifest, sha256_of, write_atomic
+from edgekd.core.artifact import (
+    Artifact,
+    Provenance,
+    digest_of,
+    ensure_writable,
+    save_manifest,
+    sha256_of,
+    write_atomic,
+)
 from edgekd.core.errors import BuildError, InputError
 from edgekd.core.protocols import Feeds, Session
 from edgekd.core.result import BenchmarkResult, Candidate, EngineRow, Run
@@ -123,6 +131,7 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
 
     Raises:
         BuildError: No engine was built, so there is nothing to measure.
+        InputError: ``out`` cannot be written.
         MachineError: An engine does not open or run here.
     """
     if not subjects:
@@ -130,6 +139,7 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         raise BuildError(
             f"{setting.title}: {setting.config.backend} built no engine, so there is nothing to time. {reasons}"
         )
+    ensure_writable(out)
     backend = family.load("backends", setting.config.backend).BACKEND
     threads = setting.config.threads
     with contextlib.ExitStack() as stack:

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from edgekd import pipeline
-from edgekd.cli._options import Dims, Images, Json, Module, Output, Quiet, Sets, progress_bar, sizes, talker
+from edgekd.cli._options import Dims, Images, Json, Module, Output, Quiet, Sets, Verbose, progress_bar, sizes, talker
 from edgekd.core import family
 from edgekd.job import job_from
 
@@ -23,6 +23,7 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run first, and stop.")] = False,
     json_: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run a whole recipe, or any ONNX file, through every stage to a result and a report.
 
@@ -30,7 +31,7 @@ def command(
     """
     job = job_from(source, output, set_ or (), module)
     job = job.with_data(images, sizes(dim))
-    done = pipeline.run(job, talker(quiet), progress_bar(quiet), dry_run=dry_run)
+    done = pipeline.run(pipeline.Walk(job, talker(quiet), progress_bar(quiet), dry_run, verbose))
     if done is None:
         return
     if json_:

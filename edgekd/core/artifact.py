@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +122,36 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold the output folder: two runs in one folder would overwrite each other's files.
+
+    Raises:
+        InputError: Another run holds it, or it cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / ".lock").open("w")
+    except OSError as err:
+        raise InputError(f"cannot write into {out}: {err.strerror}; give -o a folder that may be written") from err
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as err:
+            raise InputError(f"another edgekd run is writing into {out}; wait for it, or give another -o") from err
+        yield
+
+
+def ensure_writable(path: Path) -> None:
+    """Fail now where ``path`` could not be written after an hour's work. Raises as ``atomic_path`` does."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as err:
+        raise _write_error(path, err) from err
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:

@@ -42,7 +42,10 @@ def parse(cls: type[T], table: Any, where: str) -> T:
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in values:
             raise RecipeError(f"{where}.{name} is missing; [{where}] needs it")
-    return cls(**values)
+    try:
+        return cls(**values)
+    except ValueError as err:  # a section's own bounds
+        raise RecipeError(f"{where}.{err}") from err
 
 
 def to_plain(value: Any) -> Any:

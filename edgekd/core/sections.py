@@ -11,6 +11,18 @@ from typing import Any, Literal
 
 from edgekd.core.tensor import Dim
 
+_BIG = 1e9
+
+
+def _bounded(section: object, **limits: tuple[float, float]) -> None:
+    """Raise ValueError, for ``schema.parse`` to name the section, where a field is outside (lowest, highest)."""
+    for name, (low, high) in limits.items():
+        value = getattr(section, name)
+        if not low <= value <= high:
+            expected = f"{low:g} or more" if high == _BIG else f"{low:g} to {high:g}"
+            raise ValueError(f"{name} = {value!r}; {expected} was expected")
+
+
 ROLES = ("teacher", "student")
 Role = Literal["teacher", "student"]
 
@@ -37,6 +49,9 @@ class DataConfig:
     evaluation: str | None = None
     assumed_scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        _bounded(self, assumed_scale=(1e-6, 1e6))
+
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
@@ -53,6 +68,11 @@ class TrainConfig:
     checkpoint_every: int = 500
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        counts = dict.fromkeys(("steps", "batch_size", "checkpoint_every"), (1, _BIG))
+        _bounded(self, **counts, patch=(4, 4096), learning_rate=(1e-9, 10), warmup_steps=(0, _BIG))
+        _bounded(self, gradient_clip=(1e-6, _BIG), seed=(0, _BIG))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +101,12 @@ class ExportConfig:
     exporter: Literal["auto", "dynamo", "torchscript"] = "auto"
     tolerance: float = 1e-4
 
+    def __post_init__(self) -> None:
+        _bounded(self, opset=(0, 64), tolerance=(0, 1))
+        for dim in self.shape:
+            if isinstance(dim, int) and dim < 1:
+                raise ValueError(f"shape = {list(self.shape)}; sizes of 1 or more were expected")
+
 
 @dataclass(frozen=True, slots=True)
 class SimplifyConfig:
@@ -88,6 +114,9 @@ class SimplifyConfig:
 
     enabled: bool = True
     tolerance: float = 1e-4
+
+    def __post_init__(self) -> None:
+        _bounded(self, tolerance=(0, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +137,9 @@ class QuantizeConfig:
     percentile: float = 99.99
     keep: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        _bounded(self, percentile=(1, 100))
+
 
 @dataclass(frozen=True, slots=True)
 class BuildConfig:
@@ -116,6 +148,9 @@ class BuildConfig:
     target: str = "orin_nano_8gb"
     backends: tuple[str, ...] = ("onnxruntime", "tensorrt_rtx")
     threads: int = 0
+
+    def __post_init__(self) -> None:
+        _bounded(self, threads=(0, 4096))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +176,10 @@ class BenchConfig:
     budget_s: float = 90.0
     threads: int = 0
     scenario: Literal["single_stream"] = "single_stream"
+
+    def __post_init__(self) -> None:
+        _bounded(self, blocks=(1, _BIG), min_iterations=(1, _BIG), threads=(0, 4096))
+        _bounded(self, block_ms=(0, _BIG), warmup_ms=(0, _BIG), budget_s=(0, _BIG))
 
 
 @dataclass(frozen=True, slots=True)

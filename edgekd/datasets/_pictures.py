@@ -43,6 +43,8 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
                     "8-bit pictures were expected: convert it first"
                 )
             return np.asarray(picture.convert("RGB"))
+    except FileNotFoundError as err:
+        raise InputError(f"{path} does not exist; a PNG or JPEG picture was expected") from err
     except UnidentifiedImageError as err:
         raise InputError(f"{path} is not a picture that can be read; take it out of the folder") from err
     except (OSError, SyntaxError, Image.DecompressionBombError) as err:

@@ -33,7 +33,7 @@ class Samples:
         Raises:
             InputError: A folder is unusable, or every picture is smaller than a patch.
         """
-        self.scale, self.patch, self.seed = int(options["scale"]), patch, seed
+        self.scale, self.patch, self.seed = super_resolution.scale_of(options), patch, seed
         everything = [
             super_resolution.degrade(image, options) for folder in folders for _, image in read_pictures(folder)
         ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tqdm import tqdm
 
 from edgekd.checkpoint import load_weights, network, read_tensors, save_weights, write_tensors
 from edgekd.core import family
+from edgekd.core.artifact import locked
 from edgekd.core.errors import InputError
 from edgekd.core.schema import parse
 from edgekd.core.sections import Recipe, Role, TrainConfig
@@ -59,16 +61,25 @@ def run(job: Job, recipe: Recipe) -> Path:
     """Train ``job.role`` and return the path of its weights (float16 safetensors).
 
     Raises:
-        InputError: Unusable data or checkpoints, or the loss is no longer a number.
+        InputError: Unusable data or checkpoints, an output folder that cannot be written or that another run holds,
+            or the loss is no longer a number.
         UnknownName: The recipe names a method or task that does not exist.
     """
     config = getattr(recipe.distill, job.role)
+    # cpu: without it, accelerate takes the processes of torchrun on a machine without a GPU for strangers.
+    # mixed_precision: it keeps one a process; the recipe's stands below.
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
+    # One process holds the folder: two runs in it would overwrite each other's checkpoints.
+    with locked(job.out) if accelerator.is_main_process else nullcontext():
+        return _train(job, recipe, config, accelerator)
+
+
+def _train(job: Job, recipe: Recipe, config: TrainConfig, accelerator: Accelerator) -> Path:
     assert recipe.pair is not None, "a recipe with [pair] is what the caller looked up"
     method = family.load("distill", config.method)
     loss_of = method.make_loss(
         parse(method.Config, config.options, f"distill.{job.role}.options"), _criterion(recipe.pair.task)
     )
-    accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
     set_seed(config.seed)
     student: nn.Module = network(job.pair_folder, job.role).train()
     teacher = _teacher(job) if method.NEEDS_TEACHER else None
@@ -83,7 +94,7 @@ def run(job: Job, recipe: Recipe) -> Path:
         for group in optimizer.param_groups:
             group["lr"] = _learning_rate(step, config)
         low, high = _shard(samples, step, config, accelerator)
-        with accelerator.autocast():
+        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             taps_s = {"output": learner(low)}
             with torch.no_grad():
                 taps_t = {"output": teacher(low)} if teacher is not None else {}
@@ -99,7 +110,7 @@ def run(job: Job, recipe: Recipe) -> Path:
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(learner.parameters(), config.gradient_clip)
         optimizer.step()
-        log.step(step, {name: term.item() for name, term in terms.items()})
+        log.step(step, {name: float(accelerator.reduce(term.detach(), "mean")) for name, term in terms.items()})
         done = step + 1
         if accelerator.is_main_process and (done % config.checkpoint_every == 0 or done == config.steps):
             _save(last, accelerator.unwrap_model(learner), optimizer, done, config)
@@ -190,7 +201,6 @@ class _Log:
         self.summed = 0
         if not is_main:
             return
-        job.out.mkdir(parents=True, exist_ok=True)
         self.bar = tqdm(
             total=config.steps * config.batch_size,
             initial=first_step * config.batch_size,

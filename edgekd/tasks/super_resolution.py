@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.core.errors import InputError
+
 METRICS = ("psnr_y_db", "ssim_y", "psnr_rgb_db")
 PRIMARY = "psnr_y_db"
 BASELINE = "bicubic"
@@ -26,7 +28,7 @@ def degrade(image: NDArray[np.uint8], options: Mapping[str, Any]) -> tuple[NDArr
     Returns:
         (LR (H/s, W/s, 3) uint8, HR (H, W, 3) uint8).
     """
-    scale = int(options["scale"])
+    scale = scale_of(options)
     high, wide = (size - size % scale for size in image.shape[:2])
     truth = image[:high, :wide]
     return to_uint8(resize_bicubic(truth / 255.0, high // scale, wide // scale)), truth
@@ -34,7 +36,7 @@ def degrade(image: NDArray[np.uint8], options: Mapping[str, Any]) -> tuple[NDArr
 
 def baseline(image: NDArray[np.uint8], options: Mapping[str, Any]) -> NDArray[np.float32]:
     """Enlarge without a network: bicubic. (h, w, 3) uint8 → (h*s, w*s, 3) float32 0..1."""
-    scale = int(options["scale"])
+    scale = scale_of(options)
     enlarged = resize_bicubic(image / 255.0, image.shape[0] * scale, image.shape[1] * scale)
     return np.clip(enlarged, 0, 1).astype(np.float32)
 
@@ -65,7 +67,7 @@ def metric(output: NDArray[np.generic], truth: NDArray[np.generic], options: Map
     Returns:
         PSNR on Y of ITU-R BT.601 (16..235, as the literature does), SSIM on the same Y, PSNR on RGB.
     """
-    border = int(options["scale"])
+    border = scale_of(options)
     a, b = (x[border:-border, border:-border].astype(np.float64) for x in (to_uint8(output), truth))
     return {
         "psnr_y_db": psnr(luma(a), luma(b), 255.0),
@@ -124,6 +126,14 @@ def resize_bicubic(image: NDArray[np.float64], height: int, width: int) -> NDArr
     for axis, size in ((0, height), (1, width)):
         image = np.moveaxis(np.tensordot(_weights(image.shape[axis], size), image, axes=(1, axis)), 0, axis)
     return image
+
+
+def scale_of(options: Mapping[str, Any]) -> int:
+    """Return the task's one option. Raises InputError where it is missing or makes no sense."""
+    scale = options.get("scale")
+    if not isinstance(scale, int) or isinstance(scale, bool) or not 2 <= scale <= 8:
+        raise InputError(f"task.scale = {scale!r}; a whole number from 2 to 8 was expected")
+    return scale
 
 
 def _weights(size_in: int, size_out: int) -> NDArray[np.float64]:

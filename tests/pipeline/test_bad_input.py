@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from edgekd.cli import _run
+from edgekd.core.artifact import locked
 from tests.pipeline.tiny import pictures, tiny_onnx, tiny_pair
 
 TABLE = {0, 1, 2, 3, 4, 5}
@@ -118,6 +119,11 @@ def test_missing_files(edgekd: Command) -> None:
         ("distill.student.method=magic", ["magic", "logits"]),
         ("pair.task=cooking", ["cooking", "super_resolution"]),
         ("nonsense", ["nonsense", "KEY=VALUE"]),
+        ("bench.blocks=0", ["bench.blocks = 0", "1 or more"]),
+        ("quantize.percentile=200", ["quantize.percentile = 200", "1 to 100"]),
+        ("export.shape=[1,3,0,4]", ["export.shape", "1 or more"]),
+        ("task.scale=two", ["task.scale = 'two'", "2 to 8"]),
+        ("task.scale=0", ["task.scale = 0", "2 to 8"]),
         ("export.ranges={h=[9,1,2]}", ["9", "min <= opt <= max"]),
     ],
 )
@@ -215,6 +221,33 @@ def test_output_that_cannot_be_written(edgekd: Command, tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "in the way"
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--set", "distill.student.batch_size=0"), "distill.student.batch_size = 0; 1 or more"),
+        (("--set", "distill.student.patch=-1"), "distill.student.patch = -1; 4 to 4096"),
+        (("--set", "distill.student.learning_rate=nan"), "distill.student.learning_rate = nan"),
+        (("--role", "pupil"), "'pupil' is neither teacher nor student"),
+        (("-o", "file"), "cannot write"),
+    ],
+)
+def test_distill_with_wrong_settings(edgekd: Command, tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    pair = tiny_pair(tmp_path / "pair")
+    code, said = edgekd("distill", pair, "--data", pair / "pictures", "--set", "distill.student.steps=1", "-q", *words)
+    assert code == 2, said
+    assert says in said
+
+
+def test_bench_says_before_measuring_that_it_cannot_write(edgekd: Command, tmp_path: Path) -> None:
+    assert edgekd("build", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "net.engine")[0] == 0
+    (tmp_path / "file").write_text("in the way")
+    code, said = edgekd("bench", tmp_path / "net.engine", "-o", tmp_path / "file" / "result.json")
+    assert code == 2
+    assert "timing" not in said
+    assert "cannot write" in said
+
+
 @pytest.mark.skipif(not Path("/dev/shm").is_dir() or os.geteuid() != 0, reason="needs root, to mount a small tmpfs")
 def test_full_disk_keeps_what_was_there(edgekd: Command, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
@@ -235,8 +268,6 @@ def test_full_disk_keeps_what_was_there(edgekd: Command, tmp_path: Path) -> None
 
 
 def test_two_runs_in_one_folder(edgekd: Command, tmp_path: Path) -> None:
-    from edgekd.pipeline import locked
-
     with locked(tmp_path / "out"):
         code, said = edgekd("run", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "out")
     assert code == 2

@@ -21,7 +21,7 @@ from tests.pipeline.tiny import tiny_onnx, tiny_pair
 
 def _run(source: Path, out: Path, *overrides: str) -> tuple[pipeline.Finished | None, list[str]]:
     said: list[str] = []
-    done = pipeline.run(job_from(str(source), out, overrides), said.append)
+    done = pipeline.run(pipeline.Walk(job_from(str(source), out, overrides), said.append))
     return done, said
 
 
@@ -103,7 +103,7 @@ def test_manifests_form_a_chain_from_checkpoint_to_result(ran: tuple[Path, Path]
 def test_dry_run_makes_nothing(tmp_path: Path) -> None:
     said: list[str] = []
     job = job_from(str(tiny_pair(tmp_path / "pair")), tmp_path / "out")
-    assert pipeline.run(job, said.append, dry_run=True) is None
+    assert pipeline.run(pipeline.Walk(job, said.append, dry_run=True)) is None
     assert "would run" in said[-1]
     assert [path.name for path in (tmp_path / "out").rglob("*")] == [".lock"]
 
