@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,8 @@ def command(
     loop = family.load_module("edgekd.distill._loop")
     out = output or Path("runs") / folder.name / "distill" / role
     weights = loop.run(loop.Job(folder, role, teacher or folder / recipe.pair.teacher, data, out, quiet), recipe)
+    if os.environ.get("RANK", "0") != "0":
+        return  # one process of torchrun's answers for all
     if json_:
         answer({"role": role, "weights": str(weights)})
     else:
