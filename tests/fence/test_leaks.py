@@ -58,7 +58,7 @@ def test_a_leak_is_found(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["root / 'proc'", "~/home/x", "tests/root/x", "python 10.13.3", "https://arxiv.org/abs/1707.02921"]
+    "line", ["root / 'proc'", "~/home/x", "python 10.13.3", "https://arxiv.org/abs/1707.02921"]
 )
 def test_harmless_lines_pass(line: str) -> None:
     assert leaks(line) == []
