@@ -24,7 +24,7 @@ from edgekd import __version__, build
 from edgekd.bench import conditions, suite
 from edgekd.core import family, units
 from edgekd.core.artifact import Artifact, read_artifact, save_manifest, sha256_of, write_atomic
-from edgekd.core.errors import EXIT_BUG, EXIT_INTERRUPTED, EdgeKDError, IntegrityError, NotComparable
+from edgekd.core.errors import EXIT_BUG, EXIT_INTERRUPTED, EdgeKDError, IntegrityError
 from edgekd.core.result import BenchmarkResult, read_result
 from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
@@ -120,16 +120,6 @@ def _backend_facts(name: str) -> dict[str, Any]:
     }
 
 
-def _backend_of(engines: Sequence[Artifact]) -> str:
-    """The backend that built the engines, from their manifests."""
-    backends = sorted({str(engine.facts.get("backend", "unknown")) for engine in engines})
-    if len(backends) != 1:
-        raise NotComparable(
-            f"the engines are of {', '.join(backends)}; give those of one backend, they run in one process"
-        )
-    return backends[0]
-
-
 def _selftest_verb(options: argparse.Namespace) -> tuple[Any, str]:
     candidate = selftest().candidates[0]
     answer = {"ok": True, "edgekd": __version__, "numpy": np.__version__, "samples": len(candidate.latencies_ms)}
@@ -149,7 +139,7 @@ def _build_verb(options: argparse.Namespace) -> tuple[Any, str]:
 
 def _bench_verb(options: argparse.Namespace) -> tuple[Any, str]:
     engines = [read_artifact(path) for path in options.engines]
-    plan = BenchConfig(options.backend or _backend_of(engines), threads=options.threads, budget_s=options.budget_s)
+    plan = BenchConfig(options.backend or suite.backend_of(engines), threads=options.threads, budget_s=options.budget_s)
     feeds = read_artifact(options.samples) if options.samples else None
     _bench(engines, suite.Setting(options.title, plan, feeds), options.output)
     found = read_result(options.output).candidates

@@ -23,7 +23,7 @@ from edgekd.core.artifact import (
     sha256_of,
     write_atomic,
 )
-from edgekd.core.errors import BuildError, InputError
+from edgekd.core.errors import BuildError, InputError, NotComparable
 from edgekd.core.protocols import Feeds, Session
 from edgekd.core.result import BenchmarkResult, Candidate, EngineRow, Run
 from edgekd.core.samples import Samples
@@ -42,7 +42,7 @@ class Subject:
         role, precision: Its two halves.
         engine: What is run.
         onnx_sha256, onnx_bytes: What it was built from.
-        cost: Counted on the ONNX graph before quantization.
+        cost: Counted on the ONNX graph.
     """
 
     name: str
@@ -96,7 +96,7 @@ def subjects(engines: Sequence[Artifact]) -> list[Subject]:
     """Make subjects of engines by what their manifests say of the network ("network" in the facts).
 
     Raises:
-        InputError: Two engines would have one name, or a file is not an engine.
+        InputError: A file is not an engine.
     """
     found: dict[str, Subject] = {}
     for engine in engines:
@@ -112,6 +112,20 @@ def subjects(engines: Sequence[Artifact]) -> list[Subject]:
         size, cost = int(network.get("onnx_bytes", 0)), network.get("cost") or {}
         found[name] = Subject(name, role, precision, engine, onnx_sha256, size, cost)
     return list(found.values())
+
+
+def backend_of(engines: Sequence[Artifact]) -> str:
+    """Return the backend that built the engines, from their manifests.
+
+    Raises:
+        NotComparable: They are of several: engines are timed in turns in one process.
+    """
+    backends = sorted({str(engine.facts.get("backend", "unknown")) for engine in engines})
+    if len(backends) != 1:
+        raise NotComparable(
+            f"the engines are of {', '.join(backends)}; give those of one backend, they run in one process"
+        )
+    return backends[0]
 
 
 def provenance(subjects: Sequence[Subject], setting: Setting, config: Mapping[str, Any]) -> Provenance:
@@ -147,7 +161,8 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         for subject in subjects:
             sessions[subject.name] = backend.open(subject.engine.path, threads=threads)
             stack.callback(sessions[subject.name].close)
-        fed = {name: _feeds(session, setting.feeds) for name, session in sessions.items()}
+        feeds = Samples.load(setting.feeds.path).feeds(0) if setting.feeds else None
+        fed = {name: _fed(session, feeds) for name, session in sessions.items()}
         told.say(f"      timing {len(subjects)} engines in turns on {setting.config.backend}")
         bouts = {name: measure.Bout(session, fed[name]) for name, session in sessions.items()}
         runs = measure.measure(bouts, setting.config, told.progress)
@@ -238,10 +253,9 @@ def _notes(subject: Subject, weight: memory.Memory) -> tuple[str, ...]:
     return tuple(filter(None, notes))
 
 
-def _feeds(session: Session, archive: Artifact | None) -> Feeds:
-    if archive is None:
+def _fed(session: Session, feeds: Feeds | None) -> Feeds:
+    if feeds is None:
         return {spec.name: np.zeros(spec.at("opt"), spec.dtype) for spec in session.inputs}
-    feeds = Samples.load(archive.path).feeds(0)
     return {spec.name: _fit(spec, feeds) for spec in session.inputs}
 
 

@@ -26,10 +26,9 @@ def command(
 ) -> None:
     """Time engines in turns on this machine: latency percentiles, throughput, memory."""
     artifacts = [read_artifact(path) for path in engines]
-    backend = str(artifacts[0].facts.get("backend", "onnxruntime"))
-    recipe = recipe_from({}, [f"bench.backend={backend}", *(set_ or ())])
-    feeds = Artifact("samples", samples, sha256_of(samples)) if samples else None
     subjects = suite.subjects(artifacts)
+    recipe = recipe_from({}, [f"bench.backend={suite.backend_of(artifacts)}", *(set_ or ())])
+    feeds = Artifact("samples", samples, sha256_of(samples)) if samples else None
     setting = suite.Setting(engines[0].stem, recipe.bench, feeds)
     out = output or Path("result.json")
     made_by = suite.provenance(subjects, setting, to_plain(recipe.bench))

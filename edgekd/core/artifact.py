@@ -179,6 +179,8 @@ def save_manifest(artifact: Artifact) -> None:
         },
         "facts": dict(artifact.facts),
     }
+    data = json.loads(json.dumps(data))  # as it will be read: keys are text, tuples are lists
+    data["manifest_sha256"] = digest_of(data)
     write_atomic(artifact.manifest_path, json.dumps(data, indent=1, sort_keys=True) + "\n")
 
 
@@ -201,6 +203,8 @@ def read_artifact(path: Path, *, check: bool = True) -> Artifact:
             raise IntegrityError(
                 f"{manifest} has schema {data['schema']!r}, this edgekd reads {MANIFEST_SCHEMA}; make the file again"
             )
+        if data.pop("manifest_sha256") != digest_of(data):
+            raise IntegrityError(f"{manifest} was changed since it was written; make the file again, or restore it")
         made_by = data["made_by"]
         artifact = Artifact(
             kind=_one_of(data["kind"], KINDS),

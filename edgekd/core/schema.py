@@ -44,7 +44,7 @@ def parse(cls: type[T], table: Any, where: str) -> T:
             raise RecipeError(f"{where}.{name} is missing; [{where}] needs it")
     try:
         return cls(**values)
-    except ValueError as err:  # a section's own bounds
+    except RecipeError as err:  # a section's own bounds
         raise RecipeError(f"{where}.{err}") from err
 
 

@@ -9,18 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from edgekd.core.errors import RecipeError
 from edgekd.core.tensor import Dim
 
 _BIG = 1e9
 
 
 def _bounded(section: object, **limits: tuple[float, float]) -> None:
-    """Raise ValueError, for ``schema.parse`` to name the section, where a field is outside (lowest, highest)."""
+    """Raise RecipeError where a field is outside (lowest, highest); ``schema.parse`` names the section as well."""
     for name, (low, high) in limits.items():
         value = getattr(section, name)
         if not low <= value <= high:
             expected = f"{low:g} or more" if high == _BIG else f"{low:g} to {high:g}"
-            raise ValueError(f"{name} = {value!r}; {expected} was expected")
+            raise RecipeError(f"{name} = {value!r}; {expected} was expected")
 
 
 ROLES = ("teacher", "student")
@@ -105,7 +106,7 @@ class ExportConfig:
         _bounded(self, opset=(0, 64), tolerance=(0, 1))
         for dim in self.shape:
             if isinstance(dim, int) and dim < 1:
-                raise ValueError(f"shape = {list(self.shape)}; sizes of 1 or more were expected")
+                raise RecipeError(f"shape = {list(self.shape)}; sizes of 1 or more were expected")
 
 
 @dataclass(frozen=True, slots=True)

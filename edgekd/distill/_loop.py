@@ -1,6 +1,6 @@
 """The training loop, read top to bottom: build, resume, step, log, checkpoint.
 
-``accelerate`` carries devices, mixed precision and processes: ``torchrun`` and ``accelerate launch`` work on
+``accelerate`` carries devices and processes: ``torchrun`` and ``accelerate launch`` work on
 ``python -m edgekd distill …`` as it is. A sample depends on (seed, index) alone, so processes share a batch by
 slicing it, and a resumed run sees what the uninterrupted one would have seen.
 """
@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from edgekd.checkpoint import load_weights, network, read_tensors, save_weights, write_tensors
 from edgekd.core import family
-from edgekd.core.artifact import locked
+from edgekd.core.artifact import locked, write_atomic
 from edgekd.core.errors import InputError
 from edgekd.core.schema import parse
 from edgekd.core.sections import Recipe, Role, TrainConfig
@@ -210,8 +210,14 @@ class _Log:
             mininterval=1.0,
         )
         self.path = job.out / "log.csv"
-        if first_step == 0:
-            self.path.unlink(missing_ok=True)
+        self._forget_after(first_step)
+
+    def _forget_after(self, step: int) -> None:
+        """Drop what was logged after the checkpoint that training goes on from: those steps are taken again."""
+        if self.path.exists():
+            head, *rows = self.path.read_text().splitlines(keepends=True)
+            kept = [row for row in rows if int(row.partition(",")[0]) <= step]
+            write_atomic(self.path, "".join([head, *kept])) if kept else self.path.unlink()
 
     def step(self, step: int, terms: dict[str, float]) -> None:
         """Take one step's loss terms."""

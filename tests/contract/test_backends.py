@@ -118,6 +118,7 @@ def test_closes_twice(backend: Backend, engine: Path) -> None:
     session = _open(backend, engine)
     session.close()
     session.close()
+    assert len(session.inputs) > 0  # what it was can still be asked
 
 
 def test_two_sessions_at_once(backend: Backend, engine: Path, session: Session) -> None:

@@ -57,8 +57,6 @@ def test_a_leak_is_found(line: str) -> None:
     assert len(leaks(line)) == 1
 
 
-@pytest.mark.parametrize(
-    "line", ["root / 'proc'", "~/home/x", "python 10.13.3", "https://arxiv.org/abs/1707.02921"]
-)
+@pytest.mark.parametrize("line", ["root / 'proc'", "~/home/x", "python 10.13.3", "https://arxiv.org/abs/1707.02921"])
 def test_harmless_lines_pass(line: str) -> None:
     assert leaks(line) == []

@@ -339,6 +339,16 @@ def test_mutated_recipe(edgekd: Command, tmp_path: Path, root: Path) -> None:
     assert refused > 50
 
 
+def test_changed_manifest_is_noticed_by_every_verb_that_reads_it(edgekd: Command, tmp_path: Path) -> None:
+    assert edgekd("build", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "net.engine")[0] == 0
+    manifest = tmp_path / "net.engine.json"
+    manifest.write_text(manifest.read_text().replace('"network": {', '"network": 3, "was": {'))
+    for verb in ("show", "bench"):
+        code, said = edgekd(verb, tmp_path / "net.engine")
+        assert code == 2, said
+        assert "was changed" in said
+
+
 def test_mutated_manifest(edgekd: Command, tmp_path: Path) -> None:
     assert edgekd("build", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "net.engine")[0] == 0
     manifest, rng = tmp_path / "net.engine.json", random.Random(3)

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -249,7 +250,10 @@ def test_a_manifest_that_is_missing(tmp_path: Path) -> None:
 
 def test_a_kind_that_is_none(tmp_path: Path) -> None:
     artifact = made(tmp_path / "m.onnx")
-    text = artifact.manifest_path.read_text().replace('"onnx"', '"onyx"')
-    artifact.manifest_path.write_text(text)
+    whole = artifact.manifest_path.read_text()
+    artifact.manifest_path.write_text(whole.replace('"onnx"', '"onyx"'))
+    with pytest.raises(IntegrityError, match="was changed since it was written"):
+        read_artifact(artifact.path)
+    save_manifest(replace(artifact, kind="onyx"))
     with pytest.raises(IntegrityError, match="'onyx' is none of checkpoint, onnx"):
         read_artifact(artifact.path)

@@ -91,6 +91,7 @@ def test_training_lowers_the_loss(pair: Path) -> None:
 
 
 def test_interrupted_training_resumes_to_the_bit(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_loop, "_LOG_EVERY", 1)
     whole = _train(pair, "whole").read_bytes()
     honest: Callable[..., object] = Samples.batch
 
@@ -105,6 +106,8 @@ def test_interrupted_training_resumes_to_the_bit(pair: Path, monkeypatch: pytest
             _train(pair, "parts")
     assert not (pair.parent / "parts" / "student.safetensors").exists()
     assert _train(pair, "parts").read_bytes() == whole
+    # Step 4 was logged before the interrupt and taken again from the checkpoint of step 3: it stands there once.
+    assert _losses(pair.parent / "parts") == _losses(pair.parent / "whole")
 
 
 def test_two_processes_give_the_loss_curve_of_one(pair: Path) -> None:

@@ -66,12 +66,14 @@ def test_operators_that_take_float_only_are_surrounded_by_casts(tmp_path: Path) 
 
 
 def test_casts_constants_and_shapes_inside_follow(tmp_path: Path) -> None:
-    half(
+    model, facts = half(
         HEAD + "(float[1,2,4,4] y) { s = Shape (x) z = ConstantOfShape (s) c = Cast <to = 1> (s)"
         " k = Constant <value_float = 2.0> ()"
         " r = ReduceMax (c) a = Add (x, z) b = Mul (a, r) y = Div (b, k) }",
         tmp_path,
     )
+    assert facts["kept_fp32"] == {}
+    assert [node.op_type for node in model.graph.node].count("Div") == 1
 
 
 def test_branches_are_converted_with_what_they_see(tmp_path: Path) -> None:
