@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import json
 import pickle
 import struct
@@ -12,6 +13,7 @@ import types
 from collections.abc import Iterable, Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -36,11 +38,16 @@ class _Uncached(SourceFileLoader):
         return code
 
 
-def network(pair_folder: Path, role: str) -> nn.Module:
+def network(pair_folder: Path, role: str, sizes: Mapping[str, Any] | None = None) -> nn.Module:
     """Build a pair's ``teacher`` or ``student`` from its model.py, in eval mode with fresh weights.
 
+    Args:
+        pair_folder: Where model.py lies.
+        role: The function to call.
+        sizes: Its keyword arguments, the recipe's ``[network.<role>]``.
+
     Raises:
-        InputError: There is no model.py, or no such function in it.
+        InputError: There is no model.py, no such function in it, or it does not take these sizes.
     """
     path = pair_folder / "model.py"
     if not path.is_file():
@@ -55,7 +62,14 @@ def network(pair_folder: Path, role: str) -> nn.Module:
     make = getattr(module, role, None)
     if not callable(make):
         raise InputError(f"{path} has no function {role}(); it must return the {role}'s torch module")
-    return _module(make(), f"{path}:{role}")
+    given = dict(sizes or {})
+    try:
+        inspect.signature(make).bind(**given)
+    except TypeError as err:
+        raise InputError(
+            f"network.{role} = {given}: {err}; {role}{inspect.signature(make)} of {path} was expected"
+        ) from err
+    return _module(make(**given), f"{path}:{role}")
 
 
 def network_at(module_path: str) -> nn.Module:
@@ -136,12 +150,17 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def save_weights(module: nn.Module, path: Path, dtype: torch.dtype, facts: Mapping[str, str]) -> None:
-    """Write a module's state dict, floats in ``dtype``, as ``write_tensors`` does."""
-    state = {
+    """Write a module's state dict as ``save_state`` does."""
+    save_state(module.state_dict(), path, dtype, facts)
+
+
+def save_state(state: Mapping[str, Tensor], path: Path, dtype: torch.dtype, facts: Mapping[str, str]) -> None:
+    """Write a state dict, floats in ``dtype``, as ``write_tensors`` does."""
+    cast = {
         key: (tensor.to(dtype) if tensor.is_floating_point() else tensor).detach().contiguous().cpu()
-        for key, tensor in module.state_dict().items()
+        for key, tensor in state.items()
     }
-    write_tensors(path, state, facts)
+    write_tensors(path, cast, facts)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:

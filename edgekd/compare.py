@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,8 @@ class Row:
         ratios: This over the other: ``onnx_bytes``, ``engine_bytes``, ``peak_memory_bytes`` and each counted cost,
             where both sides know it.
         differences: Metric → this minus the other.
+        difference_intervals: Metric → (low, high), the difference's 95 % interval, of pictures that both were scored
+            on; only where the figure is their mean, and there are enough of them.
     """
 
     title: str
@@ -71,6 +73,7 @@ class Row:
     throughput: Interval
     ratios: Mapping[str, float]
     differences: Mapping[str, float]
+    difference_intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,22 @@ def _row(this: tuple[BenchmarkResult, Candidate], that: tuple[BenchmarkResult, C
         throughput=Interval(*ratio(block_throughputs(mine), block_throughputs(other)), blocks),
         ratios=_ratios(_sizes(mine), _sizes(other)),
         differences={key: mine.accuracy[key] - other.accuracy[key] for key in mine.accuracy if key in other.accuracy},
+        # Only inside one result are the pictures known to be the same ones.
+        difference_intervals=_per_picture(mine, other, result.set_metrics) if result is other_result else {},
     )
+
+
+def _per_picture(mine: Candidate, other: Candidate, of_set: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Resample pictures: the interval of the mean difference, for each metric that is a mean over them."""
+    found = {}
+    for metric, values in mine.accuracy_per_sample.items():
+        others = other.accuracy_per_sample.get(metric, ())
+        if metric in of_set or len(values) != len(others) or len(values) < BLOCKS_MIN:
+            continue
+        apart = np.subtract(values, others)
+        low, high = np.quantile(np.mean(apart[_draws(len(apart), _SEED)], axis=1), [0.025, 0.975])
+        found[metric] = (float(low), float(high))
+    return found
 
 
 def _sizes(candidate: Candidate) -> dict[str, float | None]:

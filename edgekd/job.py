@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from edgekd.core import family
+from edgekd.core.artifact import digest_of, sha256_of
 from edgekd.core.errors import InputError, RecipeError, UnknownName
-from edgekd.core.recipe import find_recipe, load_recipe, recipe_from
+from edgekd.core.recipe import PAPER, SMALL, has_weights, load_recipe, recipe_from, runnable_recipe
 from edgekd.core.sections import ROLES, Recipe
 
 CHECKPOINTS = (".safetensors", ".pt", ".pth")
@@ -22,16 +24,27 @@ class Origin:
         path: A checkpoint, or an ONNX file.
         pair_folder: The folder whose model.py builds the network, where the source is a pair.
         module: ``package.module:callable`` that builds it, where the source is a lone checkpoint.
+        sizes: Keyword arguments for the pair's ``teacher()`` or ``student()``, the recipe's ``[network.<role>]``.
     """
 
     path: Path
     pair_folder: Path | None = None
     module: str | None = None
+    sizes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_onnx(self) -> bool:
         """Whether the network is an ONNX file already."""
         return self.path.suffix == ".onnx"
+
+    @property
+    def network(self) -> str:
+        """What the graph depends on besides the weights: the network's code, and the sizes it is built with."""
+        if self.pair_folder is None:
+            return str(self.module)
+        shared = Path(__file__).parent / "networks"
+        code = [self.pair_folder / "model.py", *sorted(shared.glob("*.py"))]
+        return digest_of([[sha256_of(path) for path in code], dict(self.sizes)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,8 @@ class Job:
         out: The folder that everything is written into.
         images: The user's own calibration pictures, instead of the recipe's.
         dims: Size of a dynamic dimension by name, for a foreign ONNX file.
+        evaluation: The user's own pictures to score on, laid out as the recipe's ``data.layout``.
+        said: What the user must be told of how the source was read.
     """
 
     title: str
@@ -53,17 +68,29 @@ class Job:
     out: Path
     images: Path | None = None
     dims: Mapping[str, int] = field(default_factory=dict)
+    evaluation: Path | None = None
+    said: str = ""
 
-    def with_data(self, images: Path | None, dims: Mapping[str, int]) -> Job:
-        """Return this job with the user's pictures and sizes."""
-        return replace(self, images=images, dims=dims)
+    def with_data(self, images: Path | None, dims: Mapping[str, int], evaluation: Path | None = None) -> Job:
+        """Return this job with the user's pictures and sizes.
+
+        Raises:
+            InputError: There is nothing to score: the source is no pair, so nobody says what its answers mean.
+        """
+        if evaluation is not None and self.recipe.pair is None:
+            raise InputError(
+                f"--evaluation {evaluation} was given, but {self.title} is no pair: its recipe would name the task "
+                "that it is scored by; leave it out"
+            )
+        return replace(self, images=images, dims=dims, evaluation=evaluation)
 
 
 def job_from(source: str, out: Path | None, overrides: Sequence[str] = (), module: str | None = None) -> Job:
     """Find out what ``source`` is.
 
     Args:
-        source: A pair's folder, recipe or name; a checkpoint (with ``module``); an ONNX file.
+        source: A pair's folder, recipe or name; a checkpoint (with ``module``); an ONNX file. Of a folder or name,
+            small.toml is taken where only its weights are there.
         out: Where to write; ``runs/<title>`` by default.
         overrides: ``--set`` KEY=VALUE.
         module: ``package.module:callable`` for a lone checkpoint.
@@ -72,7 +99,7 @@ def job_from(source: str, out: Path | None, overrides: Sequence[str] = (), modul
         InputError: It is none of these, or the file is not there.
         RecipeError, UnknownName: The recipe, or an override, has something wrong in it.
     """
-    path = Path(source)
+    path, said = Path(source), ""
     if path.suffix == ".onnx" or path.suffix in CHECKPOINTS:
         if not path.is_file():
             raise InputError(f"{path} does not exist; an ONNX file, a checkpoint, or a pair was expected")
@@ -81,13 +108,14 @@ def job_from(source: str, out: Path | None, overrides: Sequence[str] = (), modul
                 f"{path} is a checkpoint; say which network it belongs to with --module package.module:callable"
             )
         recipe, title = recipe_from({}, overrides), path.stem
+        check_names(recipe)
         origins = {"model": Origin(path, module=module)}
     else:
-        recipe_path = find_recipe(source)
-        recipe, title = load_recipe(recipe_path, overrides), recipe_path.parent.name
-        origins = _pair_origins(recipe, recipe_path.parent)
-    check_names(recipe)
-    return Job(title, recipe, origins, out or Path("runs") / title)
+        recipe_path, said = runnable_recipe(source, overrides)
+        recipe, title = load_recipe(recipe_path, overrides), _title(recipe_path)
+        check_names(recipe)
+        origins = _pair_origins(recipe, recipe_path)
+    return Job(title, recipe, origins, out or Path("runs") / title, said=said)
 
 
 def check_names(recipe: Recipe) -> None:
@@ -102,8 +130,9 @@ def check_names(recipe: Recipe) -> None:
         ("targets", (recipe.build.target,)),
         ("distill", (recipe.distill.teacher.method, recipe.distill.student.method)),
         ("tasks", (recipe.pair.task,) if recipe.pair else ()),
+        ("datasets", (recipe.data.layout,)),
     ]
-    singular = {"quantize": "quantization scheme", "distill": "distillation method"}
+    singular = {"quantize": "quantization scheme", "distill": "distillation method", "datasets": "data layout"}
     for folder, wanted in named:
         known = family.names(folder)
         for name in wanted:
@@ -120,13 +149,25 @@ def check_names(recipe: Recipe) -> None:
         )
 
 
-def _pair_origins(recipe: Recipe, folder: Path) -> dict[str, Origin]:
+def _title(recipe_path: Path) -> str:
+    """Name a run after its pair; a second recipe's beside one with weights of its own gets a name of its own."""
+    folder, paper = recipe_path.parent.resolve(), recipe_path.with_name(PAPER)
+    if recipe_path.name == PAPER or not paper.is_file() or not has_weights(paper):
+        return folder.name
+    return f"{folder.name}-{recipe_path.stem}"
+
+
+def _pair_origins(recipe: Recipe, recipe_path: Path) -> dict[str, Origin]:
+    folder = recipe_path.parent
     if recipe.pair is None:
-        raise RecipeError(f"{folder / 'recipe.toml'} has no [pair]; a pair's recipe needs its task")
+        raise RecipeError(f"{recipe_path} has no [pair]; a pair's recipe needs its task")
     origins = {}
     for role in ROLES:
         path = folder / getattr(recipe.pair, role)
         if not path.is_file():
-            raise InputError(f"{path} does not exist; train it first: edgekd distill {folder} --role {role}")
-        origins[role] = Origin(path, pair_folder=folder)
+            source = folder if recipe_path.name == PAPER else recipe_path
+            small = recipe_path.name == PAPER and recipe_path.with_name(SMALL).is_file()
+            hint = f", or a network that a laptop trains: edgekd distill {folder / SMALL}" if small else ""
+            raise InputError(f"{path} does not exist; train it first: edgekd distill {source} --role {role}{hint}")
+        origins[role] = Origin(path, pair_folder=folder, sizes=getattr(recipe.network, role))
     return origins

@@ -25,11 +25,12 @@ from edgekd.bench import suite
 from edgekd.bench.measure import Progress, stopwatch
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, Provenance, current, locked, save_manifest, sha256_of, write_atomic
+from edgekd.core.embedded import input_spec
 from edgekd.core.errors import BuildError, CalibrationError, MachineError, MissingDependency, ParityError
 from edgekd.core.result import BenchmarkResult, EngineRow, read_result
 from edgekd.core.samples import Samples
 from edgekd.core.schema import to_plain
-from edgekd.core.tensor import DimRange, TensorSpec
+from edgekd.core.tensor import TensorSpec
 from edgekd.job import Job, Origin
 
 Say = Callable[[str], None]
@@ -135,6 +136,7 @@ def run(walk: Walk) -> Finished | None:
     job = walk.job
     with locked(job.out):
         try:
+            _tell(walk)
             for role, origin in job.origins.items():
                 walk.say(f"{job.title}: {role}")
                 _network(walk, role, origin)
@@ -142,6 +144,12 @@ def run(walk: Walk) -> Finished | None:
         except _WouldRun as stop:
             walk.say(f"  {stop}: would run, and what comes after it")
             return None
+
+
+def _tell(walk: Walk) -> None:
+    """Say how the source was read, where there was a choice."""
+    if walk.job.said:
+        walk.say(walk.job.said)
 
 
 def _told(artifact: Artifact) -> str:
@@ -154,6 +162,7 @@ def export(job: Job, role: str, say: Say) -> Artifact:
     """Run the export stage alone, with the samples it needs. Raises as ``run``."""
     walk = Walk(job, say)
     with locked(job.out):
+        _tell(walk)
         return _exported(walk, role, job.origins[role])
 
 
@@ -189,13 +198,11 @@ def _adopted(walk: Walk, role: str, origin: Origin) -> Artifact:
 
 def _exported(walk: Walk, role: str, origin: Origin) -> Artifact:
     job, out, config = walk.job, walk.job.out / role / "exported.onnx", walk.job.recipe.export
-    ranges = {name: DimRange(*sizes) for name, sizes in config.ranges.items()}
-    _sampled(walk, origin, (TensorSpec("input", config.shape, "float32", ranges),))
+    _sampled(walk, origin, (input_spec(config),))
     opset = config.opset or family.load("targets", job.recipe.build.target).TARGET.opset
     checkpoint_sha256 = sha256_of(origin.path)
-    # The same weights in another network are another graph: an edited model.py must be exported again.
-    code = sha256_of(origin.pair_folder / "model.py") if origin.pair_folder else str(origin.module)
-    metadata = {"title": job.title, "role": role, "network": code}
+    # The same weights in another network are another graph: an edited model.py, or another size, is exported again.
+    metadata = {"title": job.title, "role": role, "network": origin.network}
     if job.recipe.pair is not None:
         metadata |= {"task": job.recipe.pair.task, "task_options": json.dumps(dict(job.recipe.task), sort_keys=True)}
 
@@ -203,7 +210,7 @@ def _exported(walk: Walk, role: str, origin: Origin) -> Artifact:
         checkpoint = family.load_module("edgekd.checkpoint")
         stage = family.load_module("edgekd.export")
         if origin.pair_folder is not None:
-            blank = checkpoint.network(origin.pair_folder, role)
+            blank = checkpoint.network(origin.pair_folder, role, origin.sizes)
         else:
             blank = checkpoint.network_at(origin.module)
         module = checkpoint.load_weights(blank, origin.path)

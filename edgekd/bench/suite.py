@@ -6,13 +6,14 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import __version__
 from edgekd.bench import accuracy, conditions, measure, memory
+from edgekd.bench.shown import archive as shown_archive
 from edgekd.core import family
 from edgekd.core.artifact import (
     Artifact,
@@ -23,14 +24,13 @@ from edgekd.core.artifact import (
     sha256_of,
     write_atomic,
 )
+from edgekd.core.embedded import task_view
 from edgekd.core.errors import BuildError, InputError, NotComparable
-from edgekd.core.protocols import Feeds, Session
-from edgekd.core.result import BenchmarkResult, Candidate, EngineRow, Run
+from edgekd.core.protocols import Feeds, Session, Task
+from edgekd.core.result import AGREEMENT, BenchmarkResult, Candidate, EngineRow, Run
 from edgekd.core.samples import Samples
 from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
-
-_SHOWN = 4  # evaluation samples whose pictures are kept for the report
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Setting:
         title: Of the result.
         config: Warm-up, blocks, budget, threads.
         feeds: An archive of samples; its first entry is what every timed inference is fed. None feeds zeros.
-        scoring: None where there is no truth to score against.
+        scoring: None where there is nothing to score.
         engines, steps, notes: Go into the result as they are.
     """
 
@@ -166,12 +166,14 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         told.say(f"      timing {len(subjects)} engines in turns on {setting.config.backend}")
         bouts = {name: measure.Bout(session, fed[name]) for name, session in sessions.items()}
         runs = measure.measure(bouts, setting.config, told.progress)
-        scores, baseline = _scores(sessions, setting, out, told)
+        if setting.scoring:
+            told.say("      scoring every engine's answers")
+        scores = _scores(subjects, sessions, setting, out)
     told.say("      weighing each engine's memory in a process of its own")
     candidates = []
     for subject in subjects:
         weight = memory.peak(setting.config.backend, subject.engine.path, fed[subject.name], threads)
-        score = scores.get(subject.name)
+        score = scores.by_name.get(subject.name)
         candidates.append(_candidate(subject, runs[subject.name], weight, score, fed[subject.name]))
     result = BenchmarkResult(
         title=setting.title,
@@ -185,11 +187,12 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         ),
         candidates=tuple(candidates),
         engines=setting.engines,
-        baseline_accuracy=baseline.mean if baseline else {},
-        baseline_per_sample=baseline.per_sample if baseline else {},
-        primary_metric=family.load("tasks", setting.scoring.task).PRIMARY if setting.scoring else "",
+        baseline_accuracy=scores.baseline.overall if scores.baseline else {},
+        baseline_per_sample=scores.baseline.per_sample if scores.baseline else {},
+        primary_metric=scores.primary,
         steps=setting.steps,
-        notes=setting.notes,
+        notes=(*setting.notes, *scores.notes),
+        set_metrics=scores.of_set,
     )
     write_atomic(out, result.to_json())
     artifact = Artifact("result", out, sha256_of(out), made_by=made_by, facts={"summary": f"{len(candidates)} engines"})
@@ -213,35 +216,47 @@ def _libraries(backend: str) -> dict[str, str]:
     return {library: family.version_of(library) or "unknown" for library in libraries}
 
 
-def _scores(
-    sessions: Mapping[str, Session], setting: Setting, out: Path, told: Told
-) -> tuple[dict[str, accuracy.Accuracy], accuracy.Accuracy | None]:
-    """Score every session, and keep the first few pictures beside the result."""
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """Who scored what; all empty where nothing is scored."""
+
+    primary: str = ""
+    by_name: Mapping[str, accuracy.Accuracy] = field(default_factory=dict)
+    baseline: accuracy.Accuracy | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def of_set(self) -> tuple[str, ...]:
+        """Metrics that are no mean over samples, for any candidate."""
+        return tuple(dict.fromkeys(metric for found in self.by_name.values() for metric in found.of_set))
+
+
+def _scores(subjects: Sequence[Subject], sessions: Mapping[str, Session], setting: Setting, out: Path) -> _Scores:
+    """Score every session, by the truth or else by the first one's answers, and keep a few to look at."""
     if setting.scoring is None:
-        return {}, None
-    task = family.load("tasks", setting.scoring.task)
+        return _Scores()
+    task, options = family.load("tasks", setting.scoring.task), setting.scoring.options
     samples = Samples.load(setting.scoring.samples.path)
-    told.say(f"      scoring on {samples.source}")
-    scores = {
-        name: accuracy.score(session, samples, task, setting.scoring.options) for name, session in sessions.items()
+    # Some graphs hold the task's pre- and postprocessing, and their manifests say so.
+    embedded = {s.name: bool((s.engine.facts.get("network") or {}).get("embedded")) for s in subjects}
+    given = {
+        name: accuracy.answers(session, samples, task_view(cast("Task", task), embedded[name]), options)
+        for name, session in sessions.items()
     }
-    baseline = accuracy.baseline(samples, task, setting.scoring.options)
-    if hasattr(task, "picture"):
-        shown = {name: score.outputs for name, score in scores.items()}
-        if baseline:
-            shown = {task.BASELINE: baseline.outputs, **shown}
-        _keep_pictures(
-            _pictures_path(out),
-            samples,
-            {n: [task.picture(o) for o in outputs[:_SHOWN]] for n, outputs in shown.items()},
+    shown, baseline = given, None
+    if samples.truth is None:
+        reference = subjects[0].name
+        scores = {name: accuracy.agreement(mine, given[reference], task, options) for name, mine in given.items()}
+        notes: tuple[str, ...] = (
+            f"the {samples.source} have no truth beside them: scores are agreement with {reference}, not accuracy",
         )
-    return scores, baseline
-
-
-def _keep_pictures(path: Path, samples: Samples, shown: Mapping[str, Sequence[NDArray[np.uint8]]]) -> None:
-    inputs = {name: np.stack(pictures) for name, pictures in shown.items()}
-    truth = samples.truth[:_SHOWN] if samples.truth is not None else None
-    Samples(inputs, samples.names[:_SHOWN], samples.source, truth).save(path)
+    else:
+        scores, notes = {name: accuracy.scored(mine, samples, task, options) for name, mine in given.items()}, ()
+        baseline = accuracy.baseline(samples, task, options)
+        shown = {task.BASELINE: baseline.outputs, **given} if baseline else given
+    if (pictures := shown_archive(samples, shown, task, options)) is not None:
+        pictures.save(_pictures_path(out))
+    return _Scores((AGREEMENT if samples.truth is None else "") + task.PRIMARY, scores, baseline, notes)
 
 
 def _notes(subject: Subject, weight: memory.Memory) -> tuple[str, ...]:
@@ -287,7 +302,7 @@ def _candidate(
         engine_bytes=subject.engine.path.stat().st_size,
         peak_memory_bytes=weight.peak_bytes,
         idle_memory_bytes=weight.idle_bytes,
-        accuracy=score.mean if score else {},
+        accuracy=score.overall if score else {},
         accuracy_per_sample=score.per_sample if score else {},
         notes=_notes(subject, weight),
     )

@@ -1,7 +1,8 @@
-"""Train a pair's teacher, or distil its student from the teacher."""
+"""Train a pair's teacher, distil its student from the teacher, or adapt the student to pictures without labels."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -11,17 +12,27 @@ import typer
 from edgekd.cli._options import Json, Quiet, Sets, answer
 from edgekd.core import family
 from edgekd.core.errors import InputError
-from edgekd.core.recipe import find_recipe, load_recipe
+from edgekd.core.recipe import find_recipe, load_recipe, runnable_recipe
 from edgekd.core.sections import ROLES
 from edgekd.job import check_names
 
 
 def command(
-    pair: Annotated[str, typer.Argument(help="The pair's folder or name.")],
-    data: Annotated[list[Path], typer.Option("--data", help="Folder of high-resolution pictures. Repeatable.")],
+    pair: Annotated[str, typer.Argument(help="The pair's folder or name, or a recipe such as PAIR/small.toml.")],
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="Folder laid out as the recipe's data.layout says. Repeatable.")
+    ] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option("--images", help="Instead of --data: pictures without labels, to adapt the student to."),
+    ] = None,
     role: Annotated[str, typer.Option("--role", help="Which network learns: teacher or student.")] = "student",
     teacher: Annotated[
         Path | None, typer.Option("--teacher", help="Trained teacher; the pair's own by default.")
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", help="Weights to start from; the pair's own student with --images, else random."),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; runs/<pair>/distill/<role>.")] = None,
     set_: Sets = None,
@@ -30,23 +41,37 @@ def command(
 ) -> None:
     """Train a pair's teacher, or distil its student from the teacher.
 
-    Resumes from last.safetensors in the output folder. Several processes share every batch: start it with
+    With --images, fine-tune the pair's student on pictures without labels: the teacher's answers are the truth.
+    Goes on from last.safetensors in the output folder. Several processes share every batch: start it with
     ``torchrun --nproc-per-node 2 -m edgekd distill ...`` or ``accelerate launch -m edgekd distill ...``.
     """
     if role not in ROLES:
         raise InputError(f"--role {role!r} is neither teacher nor student")
-    recipe_path = find_recipe(pair)
+    if bool(data) == bool(images):
+        raise InputError("give either --data, pictures with their truth, or --images, pictures without")
+    if images and role == "teacher":
+        raise InputError("--images adapts the student to the teacher's answers; leave --role teacher out")
+    # Adaptation starts from weights, so it takes the recipe that has some; training takes the paper's.
+    recipe_path, notice = runnable_recipe(pair, set_ or ()) if images else (find_recipe(pair), "")
+    if notice:
+        typer.echo(notice, err=True)
     recipe = load_recipe(recipe_path, set_ or ())
     check_names(recipe)
     folder = recipe_path.parent
     if recipe.pair is None:
         raise InputError(f"{recipe_path} has no [pair]; a pair's recipe needs its task")
     loop = family.load_module("edgekd.distill._loop")
-    out = output or Path("runs") / folder.name / "distill" / role
-    weights = loop.run(loop.Job(folder, role, teacher or folder / recipe.pair.teacher, data, out, quiet), recipe)
+    out = output or Path("runs") / folder.name / ("adapt" if images else f"distill/{role}")
+    start = start or (folder / recipe.pair.student if images else None)
+    taught_by = teacher or folder / recipe.pair.teacher
+    job = loop.Job(folder, role, taught_by, images or data, out, start, bool(images), quiet)
+    weights = loop.run(job, recipe)
     if os.environ.get("RANK", "0") != "0":
         return  # one process of torchrun's answers for all
+    metrics = json.loads((out / "metrics.json").read_text())["metrics"]
     if json_:
-        answer({"role": role, "weights": str(weights)})
+        answer({"role": role, "weights": str(weights), "metrics": metrics})
     else:
         typer.echo(weights)
+        if metrics:
+            typer.echo("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))

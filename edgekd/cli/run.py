@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,10 @@ def command(
     set_: Sets = None,
     dim: Dims = None,
     images: Images = None,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option("--evaluation", help="Folder of your own pictures to score on, as the recipe's layout has them."),
+    ] = None,
     module: Module = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run first, and stop.")] = False,
     json_: Json = False,
@@ -30,7 +35,7 @@ def command(
     What is there already, made from the same files with the same settings and versions, is not made again.
     """
     job = job_from(source, output, set_ or (), module)
-    job = job.with_data(images, sizes(dim))
+    job = job.with_data(images, sizes(dim), evaluation)
     done = pipeline.run(pipeline.Walk(job, talker(quiet), progress_bar(quiet), dry_run, verbose))
     if done is None:
         return

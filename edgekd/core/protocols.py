@@ -77,9 +77,36 @@ class Backend(Protocol):
 
 
 class Task(Protocol):
-    """What a network is for. A file of ``edgekd/tasks/`` has these names; numpy only, so that it runs on a board."""
+    """What a network is for. A file of ``edgekd/tasks/`` has these names; numpy only, so that it runs on a board.
+
+    Where the task has them, these are used too:
+
+    * ``summarize(outputs, truths, options) -> dict``: metrics of a whole set that are no mean over pictures (mean IoU
+      of one confusion matrix); they stand in for the means.
+    * ``picture(output, options) -> (H, W, 3) uint8``: an answer that is a picture or labels, to look at.
+    * ``label(output, options) -> str`` and ``class_names(options) -> tuple[str, ...]``: an answer that is one class.
+    * ``baseline(seen, options)`` with its name ``BASELINE``: doing without a network.
+    * ``degrade(picture, options) -> (seen, truth)``: a picture is its own truth, and any part of it can be worked on
+      alone, so that large ones are cut into tiles.
+
+    Attributes:
+        METRICS: What ``metric`` and ``summarize`` give, by importance; more is better in all of them.
+        PRIMARY: The one that stands in tables.
+        CRITERION: The loss that trains it, by name: "l1", "mse" or "cross_entropy".
+    """
 
     METRICS: tuple[str, ...]
+    PRIMARY: str
+    CRITERION: str
+
+    def fit(
+        self,
+        seen: NDArray[np.uint8],
+        truth: NDArray[Any] | None,
+        size: tuple[int, int] | None,
+        options: Mapping[str, Any],
+    ) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
+        """Make a picture (H, W, 3) uint8 and its truth suit a network of input ``size``; None is the task's own."""
 
     def preprocess(self, image: NDArray[np.uint8], options: Mapping[str, Any]) -> Array:
         """(H, W, 3) uint8 RGB → the network's input without its batch axis."""

@@ -1,12 +1,12 @@
 """Recipes: TOML that holds data only. One section a stage; its dataclass in ``sections`` is its schema.
 
-A recipe lies in its pair's folder, ``models/<student>_from_<teacher>/recipe.toml``, beside ``model.py`` (the two
-networks) and ``weights/``. Paths in it are relative to that folder.
+A recipe lies in its pair's folder, ``models/<student>_from_<teacher>/``, beside ``model.py`` (the two networks) and
+``weights/``: ``recipe.toml`` with the paper's sizes, and often ``small.toml`` with sizes that a laptop trains. Paths in
+it are relative to that folder.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,12 +14,14 @@ from typing import Any
 
 from edgekd.core.errors import InputError, RecipeError, UnknownName
 from edgekd.core.schema import parse
-from edgekd.core.sections import Recipe
+from edgekd.core.sections import ROLES, Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:  # a workstation on Python 3.10; boards never read recipes
     import tomli as tomllib
+
+PAPER, SMALL = "recipe.toml", "small.toml"
 
 
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -55,23 +57,57 @@ def pairs_root() -> Path:
 
 def pair_names() -> list[str]:
     """List the pairs at hand."""
-    return sorted(recipe.parent.name for recipe in pairs_root().glob("*/recipe.toml"))
+    return sorted(recipe.parent.name for recipe in pairs_root().glob(f"*/{PAPER}"))
 
 
 def find_recipe(source: str) -> Path:
-    """Find a recipe by folder, by file, or by the pair's name.
+    """Find a recipe by folder, by file, by the pair's name, or by either of these and "/small".
+
+    A folder or a name is its recipe.toml; nothing but a path that says so is its small.toml.
 
     Raises:
         UnknownName: It is none of them; the message lists the pairs there are.
     """
-    path = Path(source)
-    for candidate in (path, path / "recipe.toml", pairs_root() / source / "recipe.toml"):
+    path, small = Path(source), Path(SMALL).stem
+    inside = path.parent / SMALL if path.name == small else path / PAPER
+    for candidate in (path, inside, path / PAPER, pairs_root() / inside):
         if candidate.suffix == ".toml" and candidate.is_file():
             return candidate
     # `edgekd run models/edsr_from_edsr` is what the README says; it must work from an installed wheel too.
-    if path.name in pair_names() and path.parent.name in ("", "models") and not os.path.isabs(source):
-        return pairs_root() / path.name / "recipe.toml"
+    folder, file = (path.parent, SMALL) if path.name in (small, SMALL) else (path, PAPER)
+    shipped = pairs_root() / folder.name / file
+    if folder.name in pair_names() and folder.parent.name in ("", "models") and not path.is_absolute():
+        if shipped.is_file():
+            return shipped
+        raise InputError(f"{shipped} does not exist; {folder.name} has one recipe, {PAPER}")
     raise UnknownName.among("pair", source, pair_names())
+
+
+def runnable_recipe(source: str, overrides: Iterable[str] = ()) -> tuple[Path, str]:
+    """Find the recipe whose weights are there: recipe.toml's where they are, else small.toml's.
+
+    Args:
+        source: As for ``find_recipe``; one that names a recipe is that recipe, with weights or without.
+        overrides: As for ``load_recipe``; they may name weights.
+
+    Returns:
+        The recipe's path, and what must be said of the choice, "" where there was none.
+
+    Raises:
+        UnknownName, RecipeError, InputError: As ``find_recipe`` and ``load_recipe``.
+    """
+    path, overrides = find_recipe(source), tuple(overrides)
+    small = path.with_name(SMALL)
+    named = Path(source).suffix == ".toml" or path.name != PAPER
+    if named or not small.is_file() or has_weights(path, overrides) or not has_weights(small, overrides):
+        return path, ""
+    return small, f"{path.parent.name}: no weights for {PAPER}, so {SMALL} and its weights are used"
+
+
+def has_weights(recipe_path: Path, overrides: Iterable[str] = ()) -> bool:
+    """Whether both checkpoints that a pair's recipe names are there."""
+    pair = load_recipe(recipe_path, overrides).pair
+    return pair is not None and all((recipe_path.parent / getattr(pair, role)).is_file() for role in ROLES)
 
 
 def _apply(table: dict[str, Any], override: str) -> None:

@@ -3,7 +3,7 @@
 Percentiles, ratios and intervals are derived from the raw samples, never stored in their stead. ``result.json`` has a
 schema number; every schema ever written stays readable.
 
-Schema history: 1, first.
+Schema history: 1, first. 2, metrics of a whole set (``BenchmarkResult.set_metrics``); ``agreement_`` before a metric.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from edgekd.core.errors import IntegrityError, NotComparable, RecipeError
 from edgekd.core.numerics import FloatArray, percentile
 from edgekd.core.schema import parse
 
-RESULT_SCHEMA = 1
+RESULT_SCHEMA = 2
+# Every one that was ever written: what a newer one has more is empty in an older file.
+_READABLE = (1, 2)
+
+# Before a metric's name: it was worked out with the first candidate's answers for truth. Agreement, not accuracy.
+AGREEMENT = "agreement_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,9 @@ class Candidate:
         onnx_bytes, engine_bytes: File sizes.
         peak_memory_bytes: Peak resident set of a fresh process that only runs this engine; None with a note if unknown.
         idle_memory_bytes: The same process before it opened the engine.
-        accuracy: Metric → mean over the evaluation samples (empty where there are none).
+        accuracy: Metric → its figure over all evaluation samples (empty where there are none): the mean, or what the
+            result's ``set_metrics`` name. A metric that begins with "agreement_" is no accuracy: the first
+            candidate's answers stood in for the truth.
         accuracy_per_sample: Metric → one figure per evaluation sample.
         notes: What people should know: fallbacks, refusals, assumptions.
     """
@@ -165,6 +172,8 @@ class BenchmarkResult:
         steps: What each stage did for each role, in one line: exporter used, parity, what simplify did.
         notes: For the whole result.
         baseline_per_sample: ``baseline_accuracy``, one figure per evaluation sample.
+        set_metrics: Metrics whose figure is worked out from all samples at once (mean IoU of one confusion matrix), so
+            that it is no mean over ``accuracy_per_sample``.
     """
 
     title: str
@@ -177,6 +186,12 @@ class BenchmarkResult:
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     baseline_per_sample: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    set_metrics: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """Whose answers stood in for the truth: the first candidate's name, "" where there was truth (or no score)."""
+        return self.candidates[0].name if self.primary_metric.startswith(AGREEMENT) else ""
 
     def candidate(self, name: str) -> Candidate:
         """Return the candidate called ``name``. Raises NotComparable where there is none."""
@@ -201,8 +216,9 @@ def read_result(path: Path) -> BenchmarkResult:
     data = read_json(path)
     if not isinstance(data, dict) or "schema" not in data:
         raise IntegrityError(f"{path} is not an edgekd result: it has no schema number; give a result.json")
-    if (schema := data.pop("schema")) != RESULT_SCHEMA:
-        raise IntegrityError(f"{path} has schema {schema!r}; this edgekd reads {RESULT_SCHEMA}: measure again")
+    if (schema := data.pop("schema")) not in _READABLE or isinstance(schema, bool):
+        known = " and ".join(map(str, _READABLE))
+        raise IntegrityError(f"{path} has schema {schema!r}; this edgekd reads {known}: measure again")
     try:
         result = parse(BenchmarkResult, _with_nan(data), "result")
     except RecipeError as err:

@@ -1,7 +1,8 @@
 """Samples: feeds for a network, with or without the truth, in one ``.npz`` that travels to a board with numpy alone.
 
 Keys of the archive: ``input/<tensor>`` (N, *shape with its batch axis), ``truth`` (N, ...), ``seen`` (N, ...) what the
-task's ``degrade`` made for people to look at, ``names`` (N,) text, ``source`` one line that says where they are from.
+task's ``fit`` made for people to look at, ``names`` (N,) text, ``source`` one line that says where they are from,
+``text/<who>`` (N,) answers in words.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Samples:
         source: Where they are from, in words; shown beside every figure made with them.
         truth: (N, ...) what the task's metric compares with, or None.
         seen: (N, ...) what people are shown as the network's input, or None.
+        texts: Who answered in words → one answer a sample.
     """
 
     inputs: Mapping[str, Array]
@@ -45,6 +47,7 @@ class Samples:
     source: str
     truth: Array | None = None
     seen: Array | None = None
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -56,6 +59,7 @@ class Samples:
     def save(self, path: Path) -> None:
         """Write the archive, whole or not at all."""
         arrays: dict[str, Array] = {f"input/{name}": array for name, array in self.inputs.items()}
+        arrays |= {f"text/{who}": np.array(said) for who, said in self.texts.items()}
         arrays |= {"names": np.array(self.names), "source": np.array(self.source)}
         arrays |= {key: value for key, value in (("truth", self.truth), ("seen", self.seen)) if value is not None}
         with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -73,12 +77,9 @@ class Samples:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 inputs = {key.removeprefix("input/"): data[key] for key in data.files if key.startswith("input/")}
                 names = tuple(map(str, data["names"]))
-                samples = cls(
-                    inputs,
-                    names,
-                    str(data["source"]),
-                    *(data[k] if k in data.files else None for k in ("truth", "seen")),
-                )
+                texts = {k.removeprefix("text/"): tuple(map(str, data[k])) for k in data.files if k.startswith("text/")}
+                truth, seen = (data[key] if key in data.files else None for key in ("truth", "seen"))
+                samples = cls(inputs, names, str(data["source"]), truth, seen, texts)
         except _NOT_AN_ARCHIVE as err:
             raise InputError(
                 f"{path} is not an edgekd samples archive ({type(err).__name__}: {str(err)[:100]})"

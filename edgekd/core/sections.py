@@ -39,49 +39,126 @@ class PairConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class DataConfig:
-    """Folders of pictures: what INT8 is calibrated on, and, disjoint from it, what accuracy is measured on.
+class NetworkConfig:
+    """``[network]``: keyword arguments for ``teacher()`` and ``student()`` of the pair's model.py, its sizes."""
 
-    ``assumed_scale`` is used for a foreign ONNX file only, whose preprocessing nobody told us: pictures are fed as
-    0..assumed_scale.
+    teacher: Mapping[str, Any] = field(default_factory=dict)
+    student: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """The pair's own folders of pictures, and how a user's training data lies.
+
+    Attributes:
+        calibration: What INT8 is calibrated on.
+        evaluation: Disjoint from it, what accuracy is measured on.
+        assumed_scale: For a foreign ONNX file only, whose preprocessing nobody told us: pictures are fed as
+            0..assumed_scale.
+        layout: How ``distill --data`` folders lie and are augmented: a file in ``edgekd/datasets/``.
+        options: Of that layout.
+        evaluation_options: What of them differs for the pair's own ``evaluation`` folder.
     """
 
     calibration: str | None = None
     evaluation: str | None = None
     assumed_scale: float = 1.0
+    layout: str = "hr_patches"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    evaluation_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _bounded(self, assumed_scale=(1e-6, 1e6))
 
 
 @dataclass(frozen=True, slots=True)
+class TapConfig:
+    """One feature that teacher and student are compared at: a module's path in each, as ``named_modules`` gives it.
+
+    A path's module gives its output; "PATH:input" gives what goes into it, for a feature before an activation.
+    """
+
+    student: str
+    teacher: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """One network's training: method (a file in ``edgekd/distill/``) and schedule. Patches are in LR pixels."""
+    """One network's training.
+
+    Attributes:
+        method: A file in ``edgekd/distill/``; ``options`` are its own, ``taps`` the features it compares.
+        teacher_mode: "train" runs the teacher on batch statistics and with dropout, still without gradients.
+        data: Overrides ``[data.options]`` for this network, such as a larger patch for the teacher.
+        optimizer: ``betas`` are Adam's and AdamW's; ``momentum`` is SGD's, with Nesterov's step.
+        schedule: After ``warmup_steps``: "cosine" to 1 %, "poly" (1 - t)^0.9, "step" x0.1 at each of ``milestones``
+            (shares of all steps), "constant".
+        rates: Prefix of a parameter's name → factor on its learning rate; "adaptors" are the method's own.
+        ema: Decay of the weights' moving average, which then is the result; 0 is none.
+        keep: Whether the last or the best validated weights are the result.
+        validate_every: Steps between validations; 0 validates at the end alone.
+        workers: Processes that read data.
+    """
 
     method: str = "none"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    taps: Mapping[str, TapConfig] = field(default_factory=dict)
+    teacher_mode: Literal["eval", "train"] = "eval"
+    data: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 10000
     batch_size: int = 16
-    patch: int = 32
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = 4e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: Literal["cosine", "poly", "step", "constant"] = "cosine"
+    milestones: tuple[float, ...] = (0.4, 0.8)
     warmup_steps: int = 200
+    rates: Mapping[str, float] = field(default_factory=dict)
     gradient_clip: float = 1.0
+    ema: float = 0.0
+    keep: Literal["last", "best"] = "last"
     precision: Literal["fp32", "bf16"] = "bf16"
+    validate_every: int = 0
     checkpoint_every: int = 500
+    workers: int = 0
     seed: int = 0
-    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         counts = dict.fromkeys(("steps", "batch_size", "checkpoint_every"), (1, _BIG))
-        _bounded(self, **counts, patch=(4, 4096), learning_rate=(1e-9, 10), warmup_steps=(0, _BIG))
-        _bounded(self, gradient_clip=(1e-6, _BIG), seed=(0, _BIG))
+        _bounded(self, **counts, learning_rate=(1e-9, 10), warmup_steps=(0, _BIG), validate_every=(0, _BIG))
+        _bounded(self, gradient_clip=(1e-6, _BIG), seed=(0, _BIG), ema=(0, 0.999999), momentum=(0, 1))
+        _bounded(self, weight_decay=(0, 10), workers=(0, 256))
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptConfig:
+    """``distill --images``: how fine-tuning on unlabelled pictures differs from the student's own training.
+
+    ``data`` are options of ``edgekd/datasets/unlabelled.py``.
+    """
+
+    steps: int = 500
+    learning_rate: float = 1e-4
+    warmup_steps: int = 20
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _bounded(self, steps=(1, _BIG), learning_rate=(1e-9, 10), warmup_steps=(0, _BIG))
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields of TrainConfig that change."""
+        return {"keep": "last", **{name: getattr(self, name) for name in AdaptConfig.__slots__}}
 
 
 @dataclass(frozen=True, slots=True)
 class DistillConfig:
-    """``[distill.teacher]`` and ``[distill.student]``."""
+    """``[distill.teacher]``, ``[distill.student]``, and ``[distill.adapt]`` for a user's own pictures."""
 
     teacher: TrainConfig = TrainConfig()
     student: TrainConfig = TrainConfig(method="logits")
+    adapt: AdaptConfig = AdaptConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +171,8 @@ class ExportConfig:
         opset: 0 takes the newest that the target's TensorRT reads.
         exporter: "auto" tries torch's dynamo exporter, then the TorchScript one, and the manifest says which it was.
         tolerance: Largest allowed |ONNX - torch|, as a share of the output's largest magnitude.
+        embed_preprocess: The graph takes the camera's picture, (1, H, W, 3) uint8 at the size of ``shape``, and gives
+            what is looked at: the task's own preprocessing and postprocessing become part of it.
     """
 
     shape: tuple[Dim, ...] = (1, 3, 128, 128)
@@ -101,6 +180,7 @@ class ExportConfig:
     opset: int = 0
     exporter: Literal["auto", "dynamo", "torchscript"] = "auto"
     tolerance: float = 1e-4
+    embed_preprocess: bool = False
 
     def __post_init__(self) -> None:
         _bounded(self, opset=(0, 64), tolerance=(0, 1))
@@ -188,6 +268,7 @@ class Recipe:
     """Everything a run needs to know, parsed before its first stage starts."""
 
     pair: PairConfig | None = None
+    network: NetworkConfig = NetworkConfig()
     task: Mapping[str, Any] = field(default_factory=dict)
     data: DataConfig = DataConfig()
     distill: DistillConfig = DistillConfig()

@@ -1,39 +1,39 @@
-"""The training loop, read top to bottom: build, resume, step, log, checkpoint.
+"""The training loop, read top to bottom: build, resume, step, log, validate, checkpoint.
 
 ``accelerate`` carries devices and processes: ``torchrun`` and ``accelerate launch`` work on
-``python -m edgekd distill …`` as it is. A sample depends on (seed, index) alone, so processes share a batch by
-slicing it, and a resumed run sees what the uninterrupted one would have seen.
+``python -m edgekd distill …`` as it is. A sample depends on (seed, index) alone and every step is seeded, so processes
+share a batch by slicing it, and a resumed run sees what the uninterrupted one would have seen.
 """
 
 from __future__ import annotations
 
-import csv
+import dataclasses
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import set_seed
 from torch import Tensor, nn
-from torch.nn import functional
-from tqdm import tqdm
 
-from edgekd.checkpoint import load_weights, network, read_tensors, save_weights, write_tensors
+from edgekd.checkpoint import load_weights, network, save_state
 from edgekd.core import family
 from edgekd.core.artifact import locked, write_atomic
 from edgekd.core.errors import InputError
 from edgekd.core.schema import parse
 from edgekd.core.sections import Recipe, Role, TrainConfig
-from edgekd.datasets.hr_patches import Samples
-
-# Each task's own loss, the one that needs no teacher.
-_CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"super_resolution": functional.l1_loss}
-_MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's, in torch's words
-_LOG_EVERY = 20
+from edgekd.distill._data import Data, batches, open_data, validate
+from edgekd.distill._log import Log
+from edgekd.distill._schedule import learning_rate, optimizer_of
+from edgekd.distill._setting import OUTPUT, Setting, Shape, criterion_named
+from edgekd.distill._state import State
+from edgekd.distill._taps import Tapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,11 @@ class Job:
         pair_folder: Where model.py lies.
         role: Which network learns.
         teacher: The trained teacher's checkpoint; needed when the method asks for one.
-        data: Folders of pictures.
-        out: Folder for ``last.safetensors`` (resumable), ``<role>.safetensors`` (the result) and ``log.csv``.
+        data: The user's folders, laid out as the recipe says.
+        out: Folder for the result, ``<role>.safetensors``; ``last.safetensors``, from which a run goes on;
+            ``best.safetensors``; ``metrics.json``, the result's figures on the validation pictures; and the logs.
+        start: Weights to start from instead of random ones.
+        adapt: ``data`` are pictures without labels: the teacher's answers are the truth.
         quiet: No progress bar.
     """
 
@@ -54,6 +57,8 @@ class Job:
     teacher: Path | None
     data: Sequence[Path]
     out: Path
+    start: Path | None = None
+    adapt: bool = False
     quiet: bool = False
 
 
@@ -61,14 +66,18 @@ def run(job: Job, recipe: Recipe) -> Path:
     """Train ``job.role`` and return the path of its weights (float16 safetensors).
 
     Raises:
-        InputError: Unusable data or checkpoints, an output folder that cannot be written or that another run holds,
-            or the loss is no longer a number.
-        UnknownName: The recipe names a method or task that does not exist.
+        InputError: Unusable data or checkpoints, networks that do not fit each other, an output folder that cannot be
+            written or that another run holds, or the loss is no longer a number.
+        UnknownName: The recipe names a method, task, layout or tap that does not exist.
     """
-    config = getattr(recipe.distill, job.role)
+    config: TrainConfig = getattr(recipe.distill, job.role)
+    if job.adapt:
+        config = dataclasses.replace(config, **recipe.distill.adapt.changes())
     # cpu: without it, accelerate takes the processes of torchrun on a machine without a GPU for strangers.
-    # mixed_precision: it keeps one a process; the recipe's stands below.
-    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
+    # mixed_precision: it keeps one a process; the recipe's stands in _Step. find_unused_parameters: a method may use
+    # other adaptors at each step.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no", kwargs_handlers=[unused])
     # One process holds the folder: two runs in it would overwrite each other's checkpoints.
     with locked(job.out) if accelerator.is_main_process else nullcontext():
         return _train(job, recipe, config, accelerator)
@@ -76,170 +85,234 @@ def run(job: Job, recipe: Recipe) -> Path:
 
 def _train(job: Job, recipe: Recipe, config: TrainConfig, accelerator: Accelerator) -> Path:
     assert recipe.pair is not None, "a recipe with [pair] is what the caller looked up"
-    method = family.load("distill", config.method)
-    loss_of = method.make_loss(
-        parse(method.Config, config.options, f"distill.{job.role}.options"), _criterion(recipe.pair.task)
-    )
+    task = family.load("tasks", recipe.pair.task)
     set_seed(config.seed)
-    student: nn.Module = network(job.pair_folder, job.role).train()
-    teacher = _teacher(job) if method.NEEDS_TEACHER else None
-    samples = Samples(job.data, recipe.task, config.patch, config.seed)
-    optimizer = torch.optim.Adam(student.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
-    last = job.out / "last.safetensors"
-    first_step = _resume(last, student, optimizer, config) if last.exists() else 0
-    learner, optimizer = accelerator.prepare(student, optimizer)
-    teacher = teacher.to(accelerator.device) if teacher is not None else None
-    log = _Log(job, accelerator.is_main_process, first_step, config)
-    for step in range(first_step, config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = _learning_rate(step, config)
-        low, high = _shard(samples, step, config, accelerator)
-        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            taps_s = {"output": learner(low)}
-            with torch.no_grad():
-                taps_t = {"output": teacher(low)} if teacher is not None else {}
-        terms = loss_of({k: v.float() for k, v in taps_s.items()}, {k: v.float() for k, v in taps_t.items()}, high)
-        loss = torch.stack(list(terms.values())).sum()
-        if not math.isfinite(loss.item()):
-            raise InputError(
-                f"the loss is {loss.item()} at step {step} (samples {step * config.batch_size} to "
-                f"{(step + 1) * config.batch_size - 1}); lower distill.{job.role}.learning_rate and run again: "
-                f"it goes on from {last}"
-            )
-        optimizer.zero_grad()
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(learner.parameters(), config.gradient_clip)
-        optimizer.step()
-        log.step(step, {name: float(accelerator.reduce(term.detach(), "mean")) for name, term in terms.items()})
-        done = step + 1
-        if accelerator.is_main_process and (done % config.checkpoint_every == 0 or done == config.steps):
-            _save(last, accelerator.unwrap_model(learner), optimizer, done, config)
-    log.close()
-    result = job.out / f"{job.role}.safetensors"
+    data = open_data(job.data, recipe, config, "unlabelled" if job.adapt else recipe.data.layout)
+    if config.keep == "best" and not data.validation:
+        raise InputError(f'keep = "best" needs validation pictures, and {job.data[0]} has none; set keep = "last"')
+    step_module = _step(job, recipe, config, data)
+    loss, student = step_module.loss, step_module.student.network
+    own = list(getattr(loss, "optimizers", list)())
+    foreign = {id(p) for optimizer in own for group in optimizer.param_groups for p in group["params"]}
+    adaptors = [parameter for parameter in loss.parameters() if id(parameter) not in foreign]
+    # Convolutions in bfloat16 take half the time on pixels that lie together, on CPUs and GPUs alike.
+    step_module.to(accelerator.device, memory_format=torch.channels_last)
+    optimizer = optimizer_of(student, adaptors, config)
+    state = State(student, loss, [optimizer, *own], config)
+    last, best = job.out / "last.safetensors", job.out / "best.safetensors"
+    if last.exists():
+        state.load(last)
+    learner = accelerator.prepare(step_module)
+    log = None
     if accelerator.is_main_process:
-        facts = {"method": config.method, "steps": str(config.steps), "seed": str(config.seed)}
-        save_weights(accelerator.unwrap_model(learner), result, torch.float16, facts)
+        title = f"{'adapt' if job.adapt else 'distill'} {job.role}"
+        log = Log(job.out, title, (state.step, config.steps), config.batch_size, job.quiet)
+    share = (accelerator.process_index, accelerator.num_processes)
+    for inputs, targets in batches(data, config, state.step, share, accelerator.device):
+        rate = learning_rate(state.step, config)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        torch.manual_seed(((config.seed * 1_000_003 + state.step) << 8) + accelerator.process_index)
+        terms: dict[str, Tensor] = learner(inputs, targets, state.step / config.steps)
+        total = torch.stack(list(terms.values())).sum()
+        _check(total.item(), state, job)
+        optimizer.zero_grad()
+        accelerator.backward(total)
+        accelerator.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], config.gradient_clip)
+        optimizer.step()
+        _agree(own, accelerator)
+        state.advance()
+        means = {name: float(accelerator.reduce(term.detach(), "mean")) for name, term in terms.items()}
+        if log is None:
+            continue
+        log.step(state.step, means, rate)
+        if _due(state.step, config.validate_every, config.steps) and data.validation:
+            _validated(state, data, (task, recipe.task), log, best)
+        if _due(state.step, config.checkpoint_every, config.steps):
+            state.save(last)
+    result = job.out / f"{job.role}.safetensors"
+    if log is not None:
+        log.close()
+        _finish(job, state, (data, task, recipe.task), result)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return result
 
 
-def _criterion(task: str) -> Callable[[Tensor, Tensor], Tensor]:
-    if task not in _CRITERIA:
-        raise InputError(f"distillation for task {task!r} is not there yet; there is: {', '.join(_CRITERIA)}")
-    return _CRITERIA[task]
+class _Step(nn.Module):
+    """One step's forward pass: both networks, then the method. One module, so that processes share its gradients."""
+
+    def __init__(self, student: Tapped, teacher: Tapped | None, loss: nn.Module, config: TrainConfig) -> None:
+        super().__init__()
+        self.student, self.teacher, self.config = student, teacher, config
+        self.network, self.loss = student.network, loss
+        self.answers: Any = None  # adaptation: the teacher's output → the target
+
+    def forward(self, x: Tensor, target: Tensor, progress: float) -> dict[str, Tensor]:
+        """(N, C, H, W), its target → the method's terms."""
+        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            with torch.no_grad():
+                taught = self.teacher(x) if self.teacher is not None else {}
+            learnt = self.student(x)
+        taps_s, taps_t = _float(learnt), _float(taught)
+        if self.answers is not None:
+            target = self.answers(taps_t[OUTPUT])
+        prepare = getattr(self.loss, "prepare", None)
+        if prepare is not None:
+            prepare({name: value.detach() for name, value in taps_s.items()}, taps_t, target)
+        terms: dict[str, Tensor] = self.loss(taps_s, taps_t, target, progress)
+        return terms
+
+    def resume(self, role: str, at: str, value: Tensor, until: str) -> Tensor:
+        """Run a network on from a tap; see ``_setting.Resume``."""
+        tapped = self.student if role == "student" else self.teacher
+        assert tapped is not None, "a method that resumes the teacher needs one"
+        with torch.autocast(value.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            return tapped.resume(at, value, until).float()
+
+    def to(self, *args: Any, **kwargs: Any) -> _Step:
+        """Move the teacher along: it is no submodule, so that nothing of it is trained, averaged or saved."""
+        if self.teacher is not None:
+            self.teacher.network.to(*args, **kwargs)
+        super().to(*args, **kwargs)
+        return self
 
 
-def _teacher(job: Job) -> nn.Module:
-    """The trained teacher: eval mode, and nothing in it asks for a gradient."""
+def _step(job: Job, recipe: Recipe, config: TrainConfig, data: Data) -> _Step:
+    """Build both networks and the method, and run them once to learn the taps' shapes.
+
+    Raises:
+        InputError: The networks do not run on the data, or do not fit each other or the target.
+    """
+    assert recipe.pair is not None
+    criterion, classes = criterion_named(family.load("tasks", recipe.pair.task).CRITERION)
+    method = family.load("distill", config.method)
+    options = parse(method.Config, config.options, f"distill.{job.role}.options")
+    net = network(job.pair_folder, job.role, getattr(recipe.network, job.role))
+    net = load_weights(net, job.start) if job.start else net
+    # A method that needs no teacher compares no taps either, whatever the recipe lists for the ones that do.
+    taps = config.taps if method.NEEDS_TEACHER else {}
+    student = Tapped(net, {name: tap.student for name, tap in taps.items()}, job.role)
+    teacher = None
+    if method.NEEDS_TEACHER:
+        teacher = Tapped(_teacher(job, recipe, config), {name: tap.teacher for name, tap in taps.items()}, "teacher")
+    if job.adapt and teacher is None:
+        raise InputError(f"method {config.method!r} has no teacher, whose answers are the truth of unlabelled pictures")
+    x, target = (torch.as_tensor(array)[None] for array in data.training[0])
+    shapes_s = _shapes(student, x)
+    shapes_t = _shapes(teacher, x) if teacher is not None else {}
+    _check_fit(shapes_s[OUTPUT], shapes_t.get(OUTPUT), None if classes or job.adapt else tuple(target.shape))
+    shapes_s, shapes_t = ({k: (config.batch_size, *v[1:]) for k, v in s.items()} for s in (shapes_s, shapes_t))
+    resume: dict[str, Any] = {}
+
+    def go_on(role: str, at: str, value: Tensor, until: str) -> Tensor:
+        found: Tensor = resume["step"].resume(role, at, value, until)
+        return found
+
+    loss = method.make_loss(options, Setting(criterion, classes, shapes_s, shapes_t, go_on))
+    net.train()
+    step = _Step(student, teacher, loss, config)
+    resume["step"] = step
+    if job.adapt:
+        step.answers = _hard if classes else _itself
+    return step
+
+
+def _teacher(job: Job, recipe: Recipe, config: TrainConfig) -> nn.Module:
+    """The trained teacher: eval mode unless the recipe says otherwise, and nothing in it asks for a gradient."""
     if job.teacher is None:
         raise InputError(
             "this method needs a trained teacher; train one first with --role teacher, or give --teacher FILE"
         )
-    return load_weights(network(job.pair_folder, "teacher"), job.teacher).requires_grad_(False)
+    module = load_weights(network(job.pair_folder, "teacher", recipe.network.teacher), job.teacher)
+    return module.requires_grad_(False).train(config.teacher_mode == "train")
 
 
-def _learning_rate(step: int, config: TrainConfig) -> float:
-    """Linear warm-up, then half a cosine down to 1 % of the peak."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
-
-
-def _shard(samples: Samples, step: int, config: TrainConfig, accelerator: Accelerator) -> tuple[Tensor, Tensor]:
-    """This process's equal slice of the step's batch, so that the averaged gradient is the whole batch's."""
-    size, rest = divmod(config.batch_size, accelerator.num_processes)
-    if rest:
-        raise InputError(
-            f"batch_size {config.batch_size} cannot be shared by {accelerator.num_processes} processes; "
-            "give a multiple of them"
-        )
-    first = step * config.batch_size + accelerator.process_index * size
-    low, high = samples.batch(first, size)
-    return torch.from_numpy(low).to(accelerator.device), torch.from_numpy(high).to(accelerator.device)
-
-
-def _save(path: Path, student: nn.Module, optimizer: Any, step: int, config: TrainConfig) -> None:
-    """Write weights and Adam's moments in float32, whole or not at all."""
-    tensors = {f"weights.{name}": value for name, value in student.state_dict().items()}
-    for name, parameter in student.named_parameters():
-        for moment in _MOMENTS:
-            tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_tensors(path, plain, {"step": str(step), "seed": str(config.seed), "method": config.method})
-
-
-def _resume(path: Path, student: nn.Module, optimizer: Any, config: TrainConfig) -> int:
-    """Load what ``_save`` wrote and return the step to go on from.
-
-    Raises:
-        InputError: The checkpoint belongs to another network, method or seed.
-    """
-    tensors, facts = read_tensors(path)
-    asked = {"seed": str(config.seed), "method": config.method}
-    if any(facts.get(key) != value for key, value in asked.items()):
-        raise InputError(f"{path} was trained with {facts}, now {asked} is asked for; choose another -o, or remove it")
+def _shapes(tapped: Tapped, x: Tensor) -> dict[str, Shape]:
+    """Run once in eval mode, which moves no statistics, and return the taps' shapes."""
+    was_training = tapped.network.training
+    tapped.network.eval()
     try:
-        student.load_state_dict({name: tensors[f"weights.{name}"] for name in student.state_dict()})
-        for name, parameter in student.named_parameters():
-            moments = {moment: tensors[f"{moment}.{name}"] for moment in _MOMENTS}
-            optimizer.state[parameter] = {"step": torch.tensor(float(facts["step"])), **moments}
-    except (KeyError, RuntimeError, ValueError) as err:
+        with torch.no_grad():
+            found = {name: tuple(value.shape) for name, value in tapped(x).items()}
+    except (RuntimeError, ValueError, IndexError) as err:
         raise InputError(
-            f"{path} is for another network ({str(err).splitlines()[0][:120]}); remove it to start again"
+            f"the {tapped.role} does not run on {list(x.shape)}, which the data gives: "
+            f"{str(err).splitlines()[0][:160]}; check [data.options] and [task]"
         ) from err
-    return int(facts["step"])
+    tapped.network.train(was_training)
+    return found
 
 
-class _Log:
-    """A progress bar on stderr with loss, images per second and time left; the same figures in log.csv."""
-
-    def __init__(self, job: Job, is_main: bool, first_step: int, config: TrainConfig) -> None:
-        self.is_main, self.batch_size, self.steps = is_main, config.batch_size, config.steps
-        self.sums: dict[str, float] = {}
-        self.summed = 0
-        if not is_main:
-            return
-        self.bar = tqdm(
-            total=config.steps * config.batch_size,
-            initial=first_step * config.batch_size,
-            desc=f"distill {job.role}",
-            unit="img",
-            disable=job.quiet or None,
-            mininterval=1.0,
+def _check_fit(student: Shape, teacher: Shape | None, target: Shape | None) -> None:
+    if teacher is not None and teacher != student:
+        raise InputError(
+            f"the teacher's output is {list(teacher)}, the student's {list(student)}; the same classes and size were "
+            "expected: see [network]"
         )
-        self.path = job.out / "log.csv"
-        self._forget_after(first_step)
+    if target is not None and target != student:
+        raise InputError(
+            f"the student's output is {list(student)}, the target {list(target)}; the same size was expected: see "
+            "[network] and [task]"
+        )
 
-    def _forget_after(self, step: int) -> None:
-        """Drop what was logged after the checkpoint that training goes on from: those steps are taken again."""
-        if self.path.exists():
-            head, *rows = self.path.read_text().splitlines(keepends=True)
-            kept = [row for row in rows if int(row.partition(",")[0]) <= step]
-            write_atomic(self.path, "".join([head, *kept])) if kept else self.path.unlink()
 
-    def step(self, step: int, terms: dict[str, float]) -> None:
-        """Take one step's loss terms."""
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.summed += 1
-        if not self.is_main:
-            return
-        self.bar.update(self.batch_size)
-        if (step + 1) % _LOG_EVERY and step + 1 != self.steps:
-            return
-        means = {name: value / self.summed for name, value in self.sums.items()}
-        self.sums, self.summed = {}, 0
-        self.bar.set_postfix(loss=f"{sum(means.values()):.4f}", refresh=False)
-        fresh = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(["step", *means])
-            writer.writerow([step + 1, *(f"{value:.6f}" for value in means.values())])
+def _float(taps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.float() for name, value in taps.items()}
 
-    def close(self) -> None:
-        """Finish the bar's line."""
-        if self.is_main:
-            self.bar.close()
+
+def _hard(output: Tensor) -> Tensor:
+    return output.argmax(dim=1)
+
+
+def _itself(output: Tensor) -> Tensor:
+    return output
+
+
+def _check(total: float, state: State, job: Job) -> None:
+    size = state.config.batch_size
+    if not math.isfinite(total):
+        raise InputError(
+            f"the loss is {total} at step {state.step} (samples {state.step * size} to {(state.step + 1) * size - 1}); "
+            f"lower distill.{job.role}.learning_rate and run again: it goes on from {job.out / 'last.safetensors'}"
+        )
+
+
+def _agree(own: Sequence[torch.optim.Optimizer], accelerator: Accelerator) -> None:
+    """Average what the method trains by itself over the processes, which saw other slices of the batch."""
+    if accelerator.num_processes == 1:
+        return
+    for parameter in (p for optimizer in own for group in optimizer.param_groups for p in group["params"]):
+        parameter.data.copy_(accelerator.reduce(parameter.data, "mean"))
+
+
+def _due(step: int, every: int, steps: int) -> bool:
+    return step == steps or (every > 0 and step % every == 0)
+
+
+def _validated(state: State, data: Data, judge: tuple[ModuleType, Mapping[str, Any]], log: Log, best: Path) -> None:
+    """Score the weights that would be the result now, and keep them where they are the best so far."""
+    task, options = judge
+    own = {name: value.detach().clone() for name, value in state.student.state_dict().items()}
+    state.student.load_state_dict(state.result())
+    found = validate(state.student, data.validation, task, options)
+    state.student.load_state_dict(own)
+    log.validated(state.step, found)
+    if found[task.PRIMARY] > state.best:
+        state.best = found[task.PRIMARY]
+        save_state(state.result(), best, torch.float16, {"step": str(state.step), task.PRIMARY: repr(state.best)})
+
+
+def _finish(job: Job, state: State, judge: tuple[Data, ModuleType, Mapping[str, Any]], result: Path) -> None:
+    """Write the result and its figures: those of the very file, whose weights are rounded to float16."""
+    (data, task, options), config = judge, state.config
+    best = job.out / "best.safetensors"
+    facts = {"method": config.method, "steps": str(config.steps), "seed": str(config.seed), "keep": config.keep}
+    if config.keep == "best" and best.exists():
+        state.student.load_state_dict(load_weights(state.student, best).state_dict())
+        save_state(state.student.state_dict(), result, torch.float16, facts)
+    else:
+        save_state(state.result(), result, torch.float16, facts)
+    found = validate(load_weights(state.student, result), data.validation, task, options)
+    write_atomic(job.out / "metrics.json", json.dumps({**facts, "metrics": found}, indent=1) + "\n")

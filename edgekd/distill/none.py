@@ -5,13 +5,13 @@ Formula: L = criterion(S(x), y).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from edgekd.distill._setting import OUTPUT, Setting, Taps
 
 NEEDS_TEACHER = False
-Criterion = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,15 @@ class Config:
     """No knobs."""
 
 
-def make_loss(config: Config, criterion: Criterion) -> Callable[..., dict[str, Tensor]]:
-    """Return the loss: (student taps, teacher taps, target) → named terms that the loop adds up."""
+def make_loss(config: Config, setting: Setting) -> nn.Module:
+    """Return the loss; see ``_setting.Loss``."""
+    return _Loss(setting)
 
-    def loss(taps_s: Mapping[str, Tensor], taps_t: Mapping[str, Tensor], target: Tensor) -> dict[str, Tensor]:
-        return {"task": criterion(taps_s["output"], target)}
 
-    return loss
+class _Loss(nn.Module):
+    def __init__(self, setting: Setting) -> None:
+        super().__init__()
+        self.criterion = setting.criterion
+
+    def forward(self, student: Taps, teacher: Taps, target: Tensor, progress: float) -> dict[str, Tensor]:
+        return {"task": self.criterion(student[OUTPUT], target)}

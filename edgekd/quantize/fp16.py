@@ -1,11 +1,14 @@
 """FP16: every float tensor inside the graph typed half, the edge left float32; valid for a strongly typed TensorRT.
 
 One walk over the graph and its subgraphs: constants are rounded, casts change their target, and the few nodes that must
-stay in FP32 (the operator or its constants cannot hold half) get a Cast on each side.
+stay in FP32 (the operator or its constants cannot hold half, or the node is of the embedded preprocessing) get a Cast
+where they meet half ones. Between themselves they hand on float32: a guided filter subtracts squares whose difference
+half would lose.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgekd.core.artifact import Artifact
+from edgekd.core.embedded import AFTER, BEFORE
 from edgekd.core.samples import Samples
 from edgekd.core.sections import QuantizeConfig
 from edgekd.graph.constants import lift_constants, set_nodes
@@ -21,6 +25,7 @@ from edgekd.quantize._write import Scheme, kept_nodes, write
 
 HALF, FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
 _MAX_HALF = 65504.0
+_CAST = "edgekd_cast_"
 
 # Operators whose float tensors ONNX, or TensorRT, does not let be half.
 _FP32_OPERATORS = {
@@ -52,15 +57,37 @@ def quantize(onnx: Artifact, config: QuantizeConfig, samples: Samples, out: Path
     """
     before = load_onnx(onnx.path)
     after = infer_shapes(before)
-    walk = _Walk(dict.fromkeys(kept_nodes(before, config.keep), "named in quantize.keep"))
+    embedded = dict.fromkeys(_embedded(before.graph), "embedded pre- or postprocessing")
+    walk = _Walk({**embedded, **dict.fromkeys(kept_nodes(before, config.keep), "named in quantize.keep")})
     walk.model(after)
     facts = {
         "kept_fp32": dict(sorted(walk.kept.items())),
         "fp16_nodes": walk.converted,
         "rounded_to_zero": walk.lost,
-        "summary": f"{walk.converted} nodes in FP16, {len(walk.kept)} in FP32",
+        "summary": f"{walk.converted} nodes in FP16, {len(walk.kept)} in FP32{_of_them(embedded, walk.kept)}",
     }
     return write(Scheme("fp16", onnx, config, samples, out), before, after, facts, _simulated(before, set(walk.kept)))
+
+
+def _embedded(graph: GraphProto) -> set[str]:
+    """Name the nodes of the task's ends: what leads to the one and follows from the other is theirs, too.
+
+    A simplifier merges nodes, and gives what it made names of its own.
+    """
+    found: set[str] = set()
+    for nodes, prefix, backwards in ((reversed(graph.node), BEFORE, True), (iter(graph.node), AFTER, False)):
+        reached: set[str] = set()
+        for node in nodes:
+            near, far = (node.output, node.input) if backwards else (node.input, node.output)
+            if node.name.startswith(prefix) or not reached.isdisjoint(near):
+                reached.update(filter(None, far))
+                found.add(node.name)
+    return found - {""}
+
+
+def _of_them(embedded: Mapping[str, str], kept: Mapping[str, str]) -> str:
+    count = len(embedded.keys() & kept.keys())
+    return f", {count} of them embedded pre- and postprocessing" if count else ""
 
 
 def _simulated(before: ModelProto, kept: set[str]) -> ModelProto:
@@ -74,20 +101,27 @@ def _simulated(before: ModelProto, kept: set[str]) -> ModelProto:
     lift_constants(graph)
     typed = (*graph.input, *graph.output, *graph.value_info)
     floats = {value.name for value in typed if value.type.tensor_type.elem_type == FLOAT}
-    nodes, rounded = [], {}
+    nodes: list[NodeProto] = []
+    rounded: dict[str, str] = {}
+    unrounded: dict[str, str] = {}
+    edge = {value.name for value in graph.output}
     for name in sorted(tensor.name for tensor in graph.initializer if tensor.data_type == FLOAT):
         rounded[name] = f"{name}_rounded"
         nodes.extend(_round_trip(name, rounded[name]))
     for node in graph.node:
         keeps = (node.name or node.output[0]) in kept
         for index, name in enumerate(node.input):
-            if name in rounded and not keeps and index not in _FP32_INPUTS.get(node.op_type, ()):
+            if keeps:
+                node.input[index] = unrounded.get(name, name)
+            elif name in rounded and index not in _FP32_INPUTS.get(node.op_type, ()):
                 node.input[index] = rounded[name]
         nodes.append(node)
         for index, name in enumerate(node.output):
-            if name in floats:
+            if name in floats and not (keeps and name in edge):
                 node.output[index] = f"{name}_wide"
                 nodes.extend(_round_trip(f"{name}_wide", name))
+                if keeps:
+                    unrounded[name] = f"{name}_wide"
     set_nodes(graph, nodes)
     del graph.value_info[:]
     return model
@@ -106,22 +140,28 @@ class _Walk:
         kept: Those that were met, and others found on the way.
         converted: Nodes typed half.
         lost: Constants' elements that were not 0 and are now.
+        wide: Half tensor → the float32 one it was rounded from.
+        wide_nodes: First outputs of the nodes that stay in FP32.
     """
 
     keep: dict[str, str]
     kept: dict[str, str] = field(default_factory=dict)
     converted: int = 0
     lost: int = 0
+    wide: dict[str, str] = field(default_factory=dict)
+    wide_nodes: set[str] = field(default_factory=set)
 
     def model(self, model: ModelProto) -> None:
         graph = model.graph
         edge = {value.name for value in (*graph.input, *graph.output) if value.type.tensor_type.elem_type == FLOAT}
         floats = self._float_names(graph, set())
         inside = {name: f"{name}_half" for name in sorted(edge)}
-        self.graph(graph, floats, inside)
+        self.wide = {inside[v.name]: v.name for v in graph.input if v.name in edge}
         front = [_cast(v.name, inside[v.name], HALF) for v in graph.input if v.name in edge]
-        back = [_cast(inside[v.name], v.name, FLOAT) for v in graph.output if v.name in edge]
-        set_nodes(graph, [*front, *graph.node, *back])
+        self.graph(graph, floats, inside)
+        outputs = (v.name for v in graph.output if v.name in edge and self.wide.get(inside[v.name]) != v.name)
+        back = [_cast(inside[name], name, FLOAT) for name in outputs]
+        set_nodes(graph, _without_idle_casts([*front, *graph.node, *back], {value.name for value in graph.output}))
         del graph.value_info[:]
 
     def graph(self, graph: GraphProto, floats: set[str], renamed: dict[str, str]) -> None:
@@ -170,18 +210,22 @@ class _Walk:
         back = {new: old for old, new in renamed.items()}
         front, behind = [], []
         for index, name in enumerate(node.input):
-            if back.get(name, name) in floats and name not in constants:
+            if name in self.wide:
+                node.input[index] = self.wide[name]
+            elif back.get(name, name) in floats and name not in constants:
                 front.append(_cast(name, f"{node.output[0]}_in{index}_float", FLOAT))
                 node.input[index] = front[-1].output[0]
         for index, name in enumerate(node.output):
             if back.get(name, name) in floats:
-                behind.append(_cast(f"{name}_float", name, HALF))
-                node.output[index] = f"{name}_float"
+                self.wide[name] = back.get(name, f"{name}_float")
+                behind.append(_cast(self.wide[name], name, HALF))
+                node.output[index] = self.wide[name]
+        self.wide_nodes.add(node.output[0])
         return [*front, node, *behind]
 
     def _constants(self, graph: GraphProto, nodes: list[NodeProto]) -> None:
         """Round each float initializer that a half node reads; where an FP32 node reads it too, keep both."""
-        half_readers, float_readers = _readers(nodes, set(self.kept))
+        half_readers, float_readers = _readers(nodes, self.wide_nodes)
         for tensor in list(graph.initializer):
             if tensor.data_type != FLOAT:
                 continue
@@ -221,21 +265,33 @@ class _Walk:
         return (outer - shadowed) | own
 
 
-def _readers(nodes: list[NodeProto], kept: set[str]) -> tuple[set[str], dict[str, list[tuple[NodeProto, int]]]]:
+def _readers(nodes: list[NodeProto], wide_nodes: set[str]) -> tuple[set[str], dict[str, list[tuple[NodeProto, int]]]]:
     """Return (tensors that half nodes read, subgraphs' too; float32 readers of each tensor)."""
     half: set[str] = set()
     wide: dict[str, list[tuple[NodeProto, int]]] = {}
     for node in nodes:
         for index, name in enumerate(node.input):
-            if (node.name or node.output[0].removesuffix("_float")) in kept or index in _FP32_INPUTS.get(
-                node.op_type, ()
-            ):
+            if node.output[0] in wide_nodes or index in _FP32_INPUTS.get(node.op_type, ()):
                 wide.setdefault(name, []).append((node, index))
             else:
                 half.add(name)
         for inner in subgraphs(node):
-            half |= _readers(list(inner.node), kept)[0] | {value.name for value in inner.output}
+            half |= _readers(list(inner.node), wide_nodes)[0] | {value.name for value in inner.output}
     return half, wide
+
+
+def _without_idle_casts(nodes: list[NodeProto], outputs: set[str]) -> list[NodeProto]:
+    """Leave out the casts that this walk wrote and that nobody reads: those between two nodes that stay in FP32."""
+    read = outputs | set(_names_read(nodes))
+    return [node for node in nodes if not node.name.startswith(_CAST) or node.output[0] in read]
+
+
+def _names_read(nodes: Iterable[NodeProto]) -> Iterator[str]:
+    for node in nodes:
+        yield from node.input
+        for inner in subgraphs(node):
+            yield from _names_read(inner.node)
+            yield from (value.name for value in inner.output)
 
 
 def _too_wide(tensor: TensorProto) -> bool:
@@ -264,7 +320,7 @@ def _retype(node: NodeProto) -> None:
 
 
 def _cast(source: str, target: str, to: int) -> NodeProto:
-    return helper.make_node("Cast", [source], [target], name=f"edgekd_cast_{target}", to=to)
+    return helper.make_node("Cast", [source], [target], name=f"{_CAST}{target}", to=to)
 
 
 def _rename(node: NodeProto, renamed: dict[str, str]) -> None:

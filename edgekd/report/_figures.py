@@ -7,17 +7,35 @@ from dataclasses import dataclass
 
 from edgekd.compare import Comparison, Interval, Row, block_throughputs, compare, median_interval
 from edgekd.core import units
-from edgekd.core.result import BenchmarkResult, Candidate, EngineRow
+from edgekd.core.result import AGREEMENT, BenchmarkResult, Candidate, EngineRow
 
-# Metric → (name in a table's head, in running text, unit, decimals). Others are shown by their key.
+
+@dataclass(frozen=True, slots=True)
+class _Metric:
+    """How a metric is shown: its name in a head, in running text, and how its figure is written."""
+
+    head: str
+    words: str
+    unit: str = ""
+    decimals: int = 4
+    scale: float = 1.0
+
+
+def _share(head: str, words: str) -> _Metric:
+    return _Metric(head, words, " %", 2, 100.0)
+
+
+# Others are shown by their key.
 _METRICS = {
-    "psnr_y_db": ("PSNR Y dB", "PSNR on Y", " dB", 2),
-    "psnr_rgb_db": ("PSNR RGB dB", "PSNR on RGB", " dB", 2),
-    "psnr_db": ("PSNR dB", "PSNR", " dB", 2),
-    "ssim_y": ("SSIM Y", "SSIM on Y", "", 4),
-    "ssim": ("SSIM", "SSIM", "", 4),
-    "top1": ("top-1", "top-1 accuracy", "", 4),
-    "miou": ("mIoU", "mean IoU", "", 4),
+    "psnr_y_db": _Metric("PSNR Y", "PSNR on Y", " dB", 2),
+    "psnr_rgb_db": _Metric("PSNR RGB", "PSNR on RGB", " dB", 2),
+    "psnr_db": _Metric("PSNR", "PSNR", " dB", 2),
+    "ssim_y": _Metric("SSIM Y", "SSIM on Y"),
+    "ssim": _Metric("SSIM", "SSIM"),
+    "top1": _share("top-1", "top-1 accuracy"),
+    "macro_f1": _share("macro F1", "macro F1"),
+    "miou": _share("mIoU", "mean IoU"),
+    "pixel_accuracy": _share("pixel acc.", "pixel accuracy"),
 }
 
 # Ratio of a comparison → its head.
@@ -105,8 +123,7 @@ def comparison_tables(comparison: Comparison) -> tuple[Table, Table]:
     # A task names its metrics by importance, and a terminal has room for one.
     metrics = list(dict.fromkeys(metric for row in comparison.rows for metric in row.differences))[:1]
     rest = tuple(
-        (*n, *(units.ratio(r.ratios.get(key)) for key in _RATIOS), *(_change(m, r.differences.get(m)) for m in metrics))
-        for n, r in pairs
+        (*n, *(units.ratio(r.ratios.get(key)) for key in _RATIOS), *(_change(m, r) for m in metrics)) for n, r in pairs
     )
     heads = ("candidate", "against")
     return (
@@ -143,20 +160,45 @@ def conditions_line(result: BenchmarkResult) -> str:
 
 def metric_head(metric: str) -> str:
     """Return the metric's name as a table's head shows it; "" for none."""
-    return _METRICS[metric][0] if metric in _METRICS else metric
+    known = _metric(metric)
+    return f"{'agreement, ' if metric.startswith(AGREEMENT) else ''}{known.head}{known.unit}"
 
 
-def metric_words(metric: str) -> str:
-    """Return the metric's name as running text says it."""
-    return _METRICS[metric][1] if metric in _METRICS else metric.replace("_", " ")
+def metric_words(metric: str, reference: str = "") -> str:
+    """Return the metric's name as running text says it.
+
+    Args:
+        metric: Its key.
+        reference: Whose answers stood in for the truth, ``BenchmarkResult.reference``; only agreement needs it.
+    """
+    known = _metric(metric)
+    if not metric.startswith(AGREEMENT):
+        return known.words
+    return f"{known.head} agreement with {reference or 'the first candidate'}"
 
 
 def metric_value(metric: str, value: float | None, *, unit: bool = False) -> str:
     """Format one figure of a metric, with its unit where asked."""
     if value is None:
         return "–"
-    _, _, suffix, decimals = _METRICS.get(metric, ("", "", "", 4))
-    return f"{value:.{decimals}f}{suffix if unit else ''}"
+    known = _metric(metric)
+    return f"{value * known.scale:.{known.decimals}f}{known.unit if unit else ''}"
+
+
+def metric_amount(metric: str, change: float) -> str:
+    """Format how far two figures of a metric are apart, with its unit: of shares, points."""
+    text = metric_value(metric, change, unit=True)
+    return text.replace(" %", " points")
+
+
+def metric_scale(metric: str) -> float:
+    """Return what a figure is multiplied with to be in the unit of its head."""
+    return _metric(metric).scale
+
+
+def _metric(metric: str) -> _Metric:
+    name = metric.removeprefix(AGREEMENT)
+    return _METRICS.get(name) or _Metric(name, name.replace("_", " "))
 
 
 def interval_text(interval: Interval | None) -> str:
@@ -178,10 +220,20 @@ def _row_names(row: Row, *, several: bool) -> tuple[str, str]:
     return f"{row.candidate} of {row.title}", f"{row.against} of {row.against_title}"
 
 
-def _change(metric: str, difference: float | None) -> str:
+def _change(metric: str, row: Row) -> str:
+    """Format a difference, with its interval over pictures where there is one."""
+    difference = row.differences.get(metric)
     if difference is None:
         return "–"
-    text = metric_value(metric, difference)
+    text = _signed(metric, difference)
+    if metric not in row.difference_intervals:
+        return text
+    low, high = row.difference_intervals[metric]
+    return f"{text} ({_signed(metric, low)} to {_signed(metric, high)})"
+
+
+def _signed(metric: str, value: float) -> str:
+    text = metric_value(metric, value)
     return text if text.startswith("-") else f"+{text}"
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.bench.shown import INPUT, TRUTH
 from edgekd.core.result import BenchmarkResult
 from edgekd.core.samples import Samples
 
@@ -33,34 +34,59 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Sample name → the same picture made in several ways, in the order to show them."""
+    """What there is to look at.
+
+    Attributes:
+        samples: Sample name → the same picture made in several ways, in the order to show them.
+        answers: Sample name → (who, what it says), where answers are words and not pictures.
+    """
 
     samples: Mapping[str, tuple[Picture, ...]]
+    answers: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, archive: Samples, result: BenchmarkResult) -> Pictures:
-        """Take pictures out of an archive.
+        """Take pictures and answers out of an archive.
 
         Args:
-            archive: ``inputs`` maps a label to (N, H, W, 3) uint8; ``truth``, where there is one, is the original.
-                A label that is no candidate of ``result`` is its baseline. Of the candidates one a role
-                is kept, and the last one: more would not be told apart by eye and make the page heavy.
+            archive: ``inputs`` maps a label to (N, H, W, 3) uint8; ``truth``, where there is one, is the original, or
+                the true labels painted; ``texts`` are answers in words. A label that is neither a candidate of
+                ``result`` nor the input is its baseline. Of the candidates one a role is kept, and the last one: more
+                would not be told apart by eye and make the page heavy.
             result: What the pictures belong to.
         """
-        scores = {c.name: c.accuracy_per_sample.get(result.primary_metric, ()) for c in result.candidates}
-        without = result.baseline_per_sample.get(result.primary_metric, ())
+        candidates = {c.name for c in result.candidates}
         first_of_role = {c.role: c.name for c in reversed(result.candidates)}
-        shown = {*first_of_role.values(), result.candidates[-1].name}
-        labels = [label for label in archive.inputs if label not in scores or label in shown]
+        kept = {*first_of_role.values(), result.candidates[-1].name}
+        labels = [label for label in archive.inputs if label not in candidates or label in kept]
+        names = _unlike(archive.names)
         samples: dict[str, tuple[Picture, ...]] = {}
-        for index, name in enumerate(archive.names):
-            row = [
-                Picture(label, archive.inputs[label][index], _at(scores.get(label, without), index)) for label in labels
-            ]
+        for index, name in enumerate(names):
+            row = [Picture(label, archive.inputs[label][index], _score(result, label, index)) for label in labels]
             if archive.truth is not None:
-                row.append(Picture(ORIGINAL, archive.truth[index]))
-            samples[name if name not in samples else f"{name} ({index + 1})"] = tuple(row)
-        return cls(samples)
+                row.append(Picture(_true(result), archive.truth[index]))
+            samples[name] = tuple(row)
+        said = archive.texts
+        answers = {name: tuple((who, said[who][i]) for who in said) for i, name in enumerate(names)} if said else {}
+        return cls(samples, answers)
+
+
+def _score(result: BenchmarkResult, label: str, index: int) -> float | None:
+    """Return the primary metric of one picture; the input has none, and nobody disagrees with himself."""
+    if label in (INPUT, result.reference):
+        return None
+    scores = {c.name: c.accuracy_per_sample for c in result.candidates}
+    values = scores.get(label, result.baseline_per_sample).get(result.primary_metric, ())
+    return values[index] if index < len(values) else None
+
+
+def _true(result: BenchmarkResult) -> str:
+    """Call the truth "original" where it is a picture that was restored, "truth" where it is labels."""
+    return ORIGINAL if result.primary_metric.startswith(("psnr", "ssim")) else TRUTH
+
+
+def _unlike(names: Sequence[str]) -> list[str]:
+    return [name if name not in names[:index] else f"{name} ({index + 1})" for index, name in enumerate(names)]
 
 
 def png(image: NDArray[np.uint8]) -> bytes:
@@ -93,7 +119,3 @@ def _paeth(left: NDArray[np.int16], up: NDArray[np.int16], corner: NDArray[np.in
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _at(values: tuple[float, ...], index: int) -> float | None:
-    return values[index] if index < len(values) else None

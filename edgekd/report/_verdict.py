@@ -7,7 +7,7 @@ from collections import Counter
 from edgekd.compare import BLOCKS_MIN, Interval, Row, compare
 from edgekd.core import units
 from edgekd.core.result import BenchmarkResult, Candidate
-from edgekd.report._figures import int8_convolutions, metric_value, metric_words, notices, short
+from edgekd.report._figures import int8_convolutions, metric_amount, metric_value, metric_words, notices, short
 
 
 def verdict(result: BenchmarkResult) -> str:
@@ -38,7 +38,7 @@ def _roles(result: BenchmarkResult) -> list[str]:
         row = compare([result], first.name).row(other.name)
         said.append(
             f"The {other.role} {_speed(row.speedup, f'the {first.role} at {first.precision.upper()}')}"
-            f"{_accuracy(row, result.primary_metric)}: {_cost(other, first)}."
+            f"{_accuracy(row, result)}: {_cost(other, first)}."
         )
     return said
 
@@ -55,7 +55,7 @@ def _precisions(result: BenchmarkResult) -> list[str]:
         row = rows.row(other.name)
         parts.append(
             f"{other.precision.upper()} {_speed(row.speedup, first.precision.upper())}"
-            f"{_accuracy(row, result.primary_metric)}{_not_in_int8(result, other)}"
+            f"{_accuracy(row, result)}{_not_in_int8(result, other)}"
         )
     return [f"For the {role}, {'; '.join(parts)}."]
 
@@ -84,9 +84,9 @@ def _baseline(result: BenchmarkResult) -> list[str]:
 def _span(metric: str, low: float, high: float) -> str:
     """Say "1.20 to 3.40 dB above", "0.50 dB below", "0.10 dB below to 0.20 dB above"."""
     if low < 0 < high:
-        return f"{metric_value(metric, -low, unit=True)} below to {metric_value(metric, high, unit=True)} above"
+        return f"{metric_amount(metric, -low)} below to {metric_amount(metric, high)} above"
     near, far = sorted((abs(low), abs(high)))
-    first, last = metric_value(metric, near), metric_value(metric, far, unit=True)
+    first, last = metric_value(metric, near), metric_amount(metric, far)
     return f"{'' if near == far else f'{first} to '}{last} {'below' if low < 0 else 'above'}"
 
 
@@ -117,15 +117,19 @@ def _speed(speedup: Interval, than: str) -> str:
     return f"is {units.ratio(value)} ({short(low)}–{short(high)}) {word} than {than}"
 
 
-def _accuracy(row: Row, metric: str) -> str:
-    """Say what it costs in the primary metric, of which more is better."""
+def _accuracy(row: Row, result: BenchmarkResult) -> str:
+    """Say what it costs in the primary metric, of which more is better; agreement is never called accuracy."""
+    metric, reference = result.primary_metric, result.reference
     change = row.differences.get(metric)
     if change is None:
         return ""
-    amount = metric_value(metric, abs(change), unit=True)
+    words = metric_words(metric, reference)
+    if reference and row.against == reference:
+        value = metric_value(metric, result.candidate(row.candidate).accuracy[metric], unit=True)
+        return f" and reaches {value} {words} (not accuracy: nobody knows the truth)"
     if float(metric_value(metric, abs(change))) == 0:
-        return f" and keeps its {metric_words(metric)}"
-    return f" and {'loses' if change < 0 else 'gains'} {amount} {metric_words(metric)}"
+        return f" and keeps its {words}"
+    return f" and {'loses' if change < 0 else 'gains'} {metric_amount(metric, abs(change))} {words}"
 
 
 def _cost(mine: Candidate, other: Candidate) -> str:

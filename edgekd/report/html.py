@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekd.bench.shown import INPUT
 from edgekd.core.result import BenchmarkResult, Candidate
 from edgekd.core.samples import Samples
 from edgekd.report._figures import (
@@ -23,6 +24,7 @@ from edgekd.report._figures import (
     engine_table,
     figures,
     metric_head,
+    metric_scale,
     metric_value,
     metric_words,
     notices,
@@ -51,6 +53,7 @@ def render(result: BenchmarkResult, pictures: Samples | None = None) -> str:
         "headline": html.escape(headline),
         "rest": html.escape(" ".join(rest)),
         "conditions": html.escape(conditions_line(result)),
+        "score_title": html.escape(_score_title(result)),
         "candidates": _table(candidate_table(result)),
         "engines": _engines(result),
         "provenance": _provenance(result),
@@ -70,8 +73,16 @@ def _data(result: BenchmarkResult, pictures: Pictures) -> dict[str, Any]:
     return {
         "result": json.loads(result.to_json()),
         "figures": [asdict(figure) for figure in figures(result)],
-        "metric": {"key": metric, "head": metric_head(metric), "words": metric_words(metric)},
-        "samples": [_sample(name, row, result) for name, row in pictures.samples.items()],
+        "metric": {
+            "key": metric,
+            "head": metric_head(metric),
+            "words": metric_words(metric, result.reference),
+            "scale": metric_scale(metric),
+        },
+        "samples": [
+            {**_sample(name, row, result), "answers": pictures.answers.get(name, ())}
+            for name, row in pictures.samples.items()
+        ],
     }
 
 
@@ -85,16 +96,29 @@ def _sample(name: str, row: Sequence[Picture], result: BenchmarkResult) -> dict[
         }
         for picture in row
     ]
-    return {"name": name, "wide": wide, "high": high, "look": _look(row), "shots": shots}
+    # The whole picture is what the network saw, where that is at hand, else the last, which is the truth.
+    whole = 0 if row[0].label == INPUT else len(row) - 1
+    return {"name": name, "wide": wide, "high": high, "look": _look(row), "shots": shots, "whole": whole}
+
+
+def _score_title(result: BenchmarkResult) -> str:
+    if result.reference:
+        return f"Agreement with {result.reference}, not accuracy, against latency"
+    return "Accuracy against latency"
 
 
 def _caption(picture: Picture, result: BenchmarkResult) -> str:
     metric, score = result.primary_metric, picture.score
-    return "" if score is None else f"{metric_value(metric, score, unit=True)} {metric_words(metric)}"
+    if score is None:
+        return ""
+    here = " of this picture" if metric in result.set_metrics else ""
+    return f"{metric_value(metric, score, unit=True)} {metric_words(metric, result.reference)}{here}"
 
 
 def _look(row: Sequence[Picture]) -> tuple[float, float]:
     """Return (x, y), shares of the picture: where the first way of making it is furthest from the last."""
+    made = [picture for picture in row if picture.label != INPUT] or row
+    row = made if len(made) > 1 else row
     first, last = row[0].image.astype(np.float32), row[-1].image.astype(np.float32)
     high, wide = (size - size % _LOOK for size in last.shape[:2])
     if first.shape != last.shape or not high or not wide:

@@ -120,8 +120,10 @@ function spread(labels, gap, bottom) {
 }
 
 function pareto(width) {
-  const points = figures.map((f, i) => ({ ...f, bytes: candidates[i].onnx_bytes })).filter((p) => p.score !== null);
-  const without = result.baseline_accuracy[metric.key];
+  const points = figures
+    .map((f, i) => ({ ...f, score: f.score === null ? null : f.score * metric.scale, bytes: candidates[i].onnx_bytes }))
+    .filter((p) => p.score !== null);
+  const floor = result.baseline_accuracy[metric.key], without = floor === undefined ? undefined : floor * metric.scale;
   const height = 330, left = 52, bottom = height - 42, top = 14;
   const room = Math.max(...points.map((p) => textWidth(p.name))) + 22, right = width - Math.min(room, width * 0.34);
   const scores = points.map((p) => p.score).concat(without === undefined ? [] : [without]);
@@ -263,14 +265,15 @@ function viewer() {
   function show(i) {
     sample = samples[i];
     centre = [...sample.look];
-    const last = sample.shots[sample.shots.length - 1];
-    overview.replaceChildren(make("img", { src: last.url, alt: `${sample.name}, ${last.label}`, draggable: "false" }), lens);
+    const whole = sample.shots[sample.whole];
+    overview.replaceChildren(make("img", { src: whole.url, alt: `${sample.name}, ${whole.label}`, draggable: "false" }), lens);
     crops.replaceChildren(
       ...sample.shots.map((shot) => {
         const image = make("img", { src: shot.url, alt: `${sample.name}, ${shot.label}`, draggable: "false" });
         const caption = make("figcaption", {}, make("b", {}, shot.label), make("br"), shot.caption);
         return make("figure", {}, make("div", { class: "crop" }, image), caption);
       }),
+      ...(sample.answers.length ? [make("dl", { class: "answers" }, ...sample.answers.flatMap(([who, said]) => [make("dt", {}, who), make("dd", {}, said)]))] : []),
     );
     place();
   }

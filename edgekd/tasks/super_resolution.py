@@ -14,12 +14,16 @@ from edgekd.core.errors import InputError
 METRICS = ("psnr_y_db", "ssim_y", "psnr_rgb_db")
 PRIMARY = "psnr_y_db"
 BASELINE = "bicubic"
+CRITERION = "l1"
 
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 
 
 def degrade(image: NDArray[np.uint8], options: Mapping[str, Any]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Make one sample of a picture: what the network sees, and the truth.
+
+    As MATLAB's ``imresize`` does on uint8 pictures, which is how the field's LR pictures were made: rows first, rounded
+    to uint8 between the two axes and after them; computed on 0..255, where x2 and x4 meet exact halves.
 
     Args:
         image: (H, W, 3) uint8 RGB; cropped to a multiple of the scale.
@@ -31,7 +35,8 @@ def degrade(image: NDArray[np.uint8], options: Mapping[str, Any]) -> tuple[NDArr
     scale = scale_of(options)
     high, wide = (size - size % scale for size in image.shape[:2])
     truth = image[:high, :wide]
-    return to_uint8(resize_bicubic(truth / 255.0, high // scale, wide // scale)), truth
+    shrunk = _rounded(resize_bicubic(truth.astype(np.float64), high // scale, wide))
+    return _rounded(resize_bicubic(shrunk, high // scale, wide // scale)).astype(np.uint8), truth
 
 
 def baseline(image: NDArray[np.uint8], options: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -39,6 +44,44 @@ def baseline(image: NDArray[np.uint8], options: Mapping[str, Any]) -> NDArray[np
     scale = scale_of(options)
     enlarged = resize_bicubic(image / 255.0, image.shape[0] * scale, image.shape[1] * scale)
     return np.clip(enlarged, 0, 1).astype(np.float32)
+
+
+def fit(
+    seen: NDArray[np.uint8],
+    truth: NDArray[np.uint8] | None,
+    size: tuple[int, int] | None,
+    options: Mapping[str, Any],
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Cut the middle out of a picture, and the same part out of its truth, so that it suits the network's input.
+
+    Args:
+        seen: (H, W, 3) uint8, the LR picture.
+        truth: (scale*H, scale*W, 3) uint8, or None.
+        size: (height, width) of the network's input; None leaves the picture whole, these networks take any size.
+        options: ``scale``.
+
+    Raises:
+        InputError: The picture is smaller than ``size``, or the truth is not ``scale`` times as large as it.
+    """
+    scale = scale_of(options)
+    if truth is not None and truth.shape[:2] != (seen.shape[0] * scale, seen.shape[1] * scale):
+        raise InputError(
+            f"a picture of {seen.shape[1]}x{seen.shape[0]} has a truth of {truth.shape[1]}x{truth.shape[0]}; "
+            f"task.scale = {scale} times its size was expected"
+        )
+    if size is None:
+        return seen, truth
+    high, wide = size
+    if seen.shape[0] < high or seen.shape[1] < wide:
+        raise InputError(
+            f"a picture gives an input of {seen.shape[1]}x{seen.shape[0]}, the network takes {wide}x{high}; "
+            "give larger pictures, or a smaller --set export.shape"
+        )
+    top, left = (seen.shape[0] - high) // 2, (seen.shape[1] - wide) // 2
+    cut = seen[top : top + high, left : left + wide]
+    if truth is None:
+        return cut, None
+    return cut, truth[top * scale : (top + high) * scale, left * scale : (left + wide) * scale]
 
 
 def preprocess(image: NDArray[np.uint8], options: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -51,7 +94,7 @@ def postprocess(output: NDArray[np.generic], options: Mapping[str, Any]) -> NDAr
     return np.clip(np.asarray(output, np.float32).transpose(1, 2, 0), 0, 1)
 
 
-def picture(output: NDArray[np.generic]) -> NDArray[np.uint8]:
+def picture(output: NDArray[np.generic], options: Mapping[str, Any] | None = None) -> NDArray[np.uint8]:
     """Turn one postprocessed output, (H, W, 3) float 0..1, into what a report shows, uint8."""
     return to_uint8(output)
 
@@ -80,6 +123,11 @@ def to_uint8(image: NDArray[np.generic]) -> NDArray[np.uint8]:
     """(...) float 0..1 → (...) uint8, clipped and rounded half up as MATLAB's im2uint8 does."""
     scaled: NDArray[np.float64] = np.clip(np.asarray(image, np.float64), 0, 1) * 255 + 0.5
     return scaled.astype(np.uint8)
+
+
+def _rounded(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(...) float64 0..255 → (...) float64, whole numbers, clipped and rounded half up."""
+    return np.floor(np.clip(image, 0, 255) + 0.5)
 
 
 def luma(image: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -225,7 +225,7 @@ def test_output_that_cannot_be_written(edgekd: Command, tmp_path: Path) -> None:
     ("words", "says"),
     [
         (("--set", "distill.student.batch_size=0"), "distill.student.batch_size = 0; 1 or more"),
-        (("--set", "distill.student.patch=-1"), "distill.student.patch = -1; 4 to 4096"),
+        (("--set", "distill.student.steps=-1"), "distill.student.steps = -1; 1 or more"),
         (("--set", "distill.student.learning_rate=nan"), "distill.student.learning_rate = nan"),
         (("--role", "pupil"), "'pupil' is neither teacher nor student"),
         (("-o", "file"), "cannot write"),

@@ -169,5 +169,5 @@ def test_json_of_the_command_line_is_the_result(ran: tuple[Path, Path], capsys: 
     pair, out = ran
     assert edgekd(["run", str(pair), "-o", str(out), "--json", "--quiet"]) == 0
     captured = capsys.readouterr()
-    assert json.loads(captured.out)["schema"] == 1
+    assert json.loads(captured.out)["schema"] == 2
     assert captured.err == ""

@@ -29,6 +29,16 @@ block_ms = 1.0
 warmup_ms = 1.0
 """
 
+# What a tiny pair of each other task is made of: (its [task], layout, channels in and out, what follows the convs).
+_OTHERS = {
+    "classification": (
+        "classes = ['leaf', 'spot', 'mold']\nsize = 16", "class_folders", 3, 3,
+        "nn.AdaptiveAvgPool2d(1), nn.Flatten()",
+    ),
+    "segmentation": ("classes = ['sky', 'road', 'car']", "image_labels", 3, 3, "nn.Identity()"),
+    "dehazing": ("size = 32\nwindow = 3\nbox = 5\nscore = 'network'", "hazy_clear", 4, 3, "nn.Tanh()"),
+}  # fmt: skip
+
 
 def tiny_onnx(path: Path) -> Path:
     """Write a network of one convolution, (1, 3, 16, 16) → (1, 4, 16, 16)."""
@@ -61,6 +71,77 @@ def tiny_pair(folder: Path, recipe: str = RECIPE) -> Path:
             weight[output, output // 4, 1, 1] += 1.0
         save_file({"0.weight": weight, "0.bias": torch.zeros(12)}, folder / "weights" / f"{role}.safetensors")
     pictures(folder / "pictures")
+    return folder
+
+
+def tiny_pair_of(task: str, folder: Path, evaluation: str = "pictures") -> Path:
+    """Write a pair of another task whose networks are one convolution, with eight unlabelled pictures.
+
+    Its sizes, ``[network]``, are ``width``; the recipe is small.toml, and recipe.toml of another width has no weights.
+    """
+    options, layout, channels, classes, tail = _OTHERS[task]
+    (folder / "weights").mkdir(parents=True)
+    (folder / "model.py").write_text(
+        "from torch import nn\n\n"
+        "def teacher(width=64):\n"
+        f"    return nn.Sequential(nn.Conv2d({channels}, width, 3, padding=1), nn.ReLU(), "
+        f"nn.Conv2d(width, {classes}, 1), {tail})\n\n"
+        "student = teacher\n"
+    )
+    (folder / "recipe.toml").write_text(_recipe_of(task, options, layout, channels, evaluation))
+    small = (folder / "recipe.toml").read_text().replace("[task]", _SMALL)
+    (folder / "small.toml").write_text(small)
+    generator = torch.Generator().manual_seed(0)
+    for role, width in (("teacher", 6), ("student", 4)):
+        draw = {
+            "0.weight": torch.randn(width, channels, 3, 3, generator=generator) / 3,
+            "0.bias": torch.zeros(width),
+            "2.weight": torch.randn(classes, width, 1, 1, generator=generator) / 2,
+            "2.bias": torch.zeros(classes),
+        }
+        save_file(draw, folder / "weights" / f"small_{role}.safetensors")
+    pictures(folder / "pictures")
+    return folder
+
+
+_SMALL = """teacher = "weights/small_teacher.safetensors"
+student = "weights/small_student.safetensors"
+[network]
+teacher = { width = 6 }
+student = { width = 4 }
+[task]"""
+
+
+def _recipe_of(task: str, options: str, layout: str, channels: int, evaluation: str) -> str:
+    head, _, tail = RECIPE.partition("[export]")
+    shape = f"[1, {channels}, 32, 32]\nexporter = 'torchscript'"  # the quicker one
+    tail = tail.replace("[1, 3, 24, 24]", shape).replace("blocks = 2", "blocks = 2\nbudget_s = 5.0")
+    head = head.replace("super_resolution", task).replace("scale = 2", options)
+    head = head.replace('evaluation = "pictures"', f'evaluation = "{evaluation}"\nlayout = "{layout}"')
+    return f"{head}[quantize]\nschemes = ['fp32']\n[export]{tail}"
+
+
+def labelled(task: str, folder: Path) -> Path:
+    """Write a user's data set of one of these tasks, held-out part and all, as its layout has it."""
+    rng = np.random.default_rng(1)
+
+    def write(array: np.ndarray, *parts: str) -> None:
+        path = folder.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path)
+
+    for index in range(6):
+        image = np.kron(rng.integers(0, 256, (5, 6, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+        if task == "classification":
+            for part in ("train", "val"):
+                write(image, part, ("a leaf", "b spot", "c mold")[index % 3], f"{index}.png")
+        elif task == "segmentation":
+            labels = np.kron(rng.choice([0, 1, 2, 255], (5, 6)), np.ones((8, 8))).astype(np.uint8)
+            write(image, "val", f"{index}.png")
+            write(labels, "valannot", f"{index}.png")
+        else:
+            write(image, "gt", f"{index}.png")
+            write((image // 2 + 100).astype(np.uint8), "hazy", f"{index}_1.png")
     return folder
 
 

@@ -35,6 +35,32 @@ def test_sizes_and_accuracy_are_this_over_the_other():
     assert row.throughput.value == pytest.approx(10, rel=0.05)
 
 
+def _scored(metric, *means):
+    """Candidates whose per-picture scores differ by a constant, give or take."""
+    noise = np.random.default_rng(0).normal(0, 0.01, (len(means), 12))
+    base = np.random.default_rng(1).uniform(0, 10, 12)
+    return tuple(
+        replace(c, accuracy={metric: float(np.mean(values))}, accuracy_per_sample={metric: tuple(values)})
+        for c, values in zip(example().candidates, base + np.array(means)[:, None] + noise, strict=True)
+    )
+
+
+def test_a_mean_over_pictures_has_an_interval_of_paired_differences():
+    candidates = _scored("psnr_y_db", 0, -1, -2, -2, -3)
+    row = compare([example(candidates=candidates)]).row("student/fp32")
+    low, high = row.difference_intervals["psnr_y_db"]
+    assert low < row.differences["psnr_y_db"] < high
+    assert high - low < 0.05  # the pictures differ by far more than that: they are paired
+
+
+def test_a_figure_of_the_whole_set_or_of_few_pictures_has_no_interval():
+    candidates = _scored("miou", 0, -1, -2, -2, -3)
+    assert (
+        compare([example(candidates=candidates, set_metrics=("miou",))]).row("student/fp32").difference_intervals == {}
+    )
+    assert compare([example()]).row("student/fp32").difference_intervals == {}  # two pictures
+
+
 def test_what_is_not_known_has_no_ratio():
     teacher, student = (replace(c, peak_memory_bytes=None, cost={}) for c in example().candidates[::2][:2])
     row = compare([example(candidates=(teacher, replace(student, accuracy={})))]).rows[0]

@@ -140,5 +140,79 @@ def test_input_that_does_not_fit_is_named(net: nn.Module, tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"ranges names w"):
         run(net, job(tmp_path / "x.onnx", config={"ranges": {"w": (1, 2, 3)}}))
     samples = Samples({"input": np.zeros((1, 1, 3, 9, 9), np.float32)}, ("a",), "real")
-    with pytest.raises(InputError, match=r"samples hold input \[1, 3, 9, 9\]"):
+    with pytest.raises(InputError, match=r"samples hold input \[1, 3, 9, 9\] float32"):
         run(net, job(tmp_path / "x.onnx", samples=samples))
+
+
+class Doubler(nn.Module):
+    """Enlarges by two, off by a share of each value, so that many bytes are about to be rounded."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.interpolate(x * 1.003, scale_factor=2.0)
+
+
+def picture_job(out: Path, **changes) -> Job:
+    config = {"shape": (1, 3, 8, 12), "embed_preprocess": True, **changes.pop("config", {})}
+    metadata = {"task": "super_resolution", "task_options": '{"scale": 2}'}
+    return job(out, **{"config": config, "metadata": metadata, **changes})
+
+
+@pytest.mark.parametrize(("exporter", "opset"), [("dynamo", 20), ("torchscript", 13)])
+def test_pictures_go_in_and_come_out(tmp_path: Path, exporter: str, opset: int, capfd) -> None:
+    made = run(Doubler().eval(), picture_job(tmp_path / "x.onnx", config={"exporter": exporter}, opset=opset))
+    assert capfd.readouterr() == ("", "")
+    assert (made.facts["exporter"], opset_of(made)) == (exporter, opset)
+    assert [str(s) for s in (*made.inputs, *made.outputs)] == ["input 1x8x12x3 uint8", "output 1x16x24x3 uint8"]
+    assert made.facts["network"] == {
+        "task": "super_resolution",
+        "task_options": '{"scale": 2}',
+        "embedded": True,
+    }
+    assert "edgekd.embedded" in {prop.key for prop in onnx.load(made.path).metadata_props}
+    assert 0 <= made.facts["parity"]["output"]["moved_share"] <= 0.01
+    picture = np.arange(288, dtype=np.uint16).astype(np.uint8).reshape(1, 8, 12, 3)
+    found = run_onnx(made.path, {"input": picture})["output"]
+    expected = np.minimum(np.floor(picture * 1.003 + 0.5), 255).astype(np.uint8).repeat(2, axis=1).repeat(2, axis=2)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert np.mean(found != expected) <= 0.01
+
+
+def test_the_nodes_around_the_network_are_named_and_uint8_is_cast_at_once(tmp_path: Path) -> None:
+    plain = run(Doubler().eval(), picture_job(tmp_path / "plain.onnx", config={"embed_preprocess": False}))
+    whole = run(Doubler().eval(), picture_job(tmp_path / "x.onnx"))
+    graph, inner = onnx.load(whole.path).graph, onnx.load(plain.path).graph
+    assert [n.name for n in graph.node if not n.name.startswith("embedded_")] == [n.name for n in inner.node]
+    assert [n.op_type for n in graph.node if "input" in n.input] == ["Cast"]
+    assert [n.op_type for n in graph.node if "output" in n.output] == ["Cast"]
+
+
+def test_parity_is_that_of_the_tasks_numpy_code(tmp_path: Path, monkeypatch) -> None:
+    def halved(picture, options):
+        return (picture.transpose(2, 0, 1) / 510).astype(np.float32)
+
+    monkeypatch.setattr("edgekd.tasks.super_resolution.preprocess", halved)
+    with pytest.raises(ParityError, match=r"moved \d+.\d+% of the values of 'output', by up to \d+; at most 1%"):
+        run(Doubler().eval(), picture_job(tmp_path / "x.onnx"))
+    assert not (tmp_path / "x.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("net", "changes", "words"),
+    [
+        (Doubler(), {"metadata": {}}, "a network of no task"),
+        (Doubler(), {"config": {"shape": (1, 4, 8, 12)}}, r"makes \[1, 3, 8, 12\] of it"),
+        (Doubler(), {"config": {"shape": (1, 3, "h", 12)}}, "one picture of a fixed size"),
+        (Net(), {}, "the network gives 2 outputs"),
+    ],
+)
+def test_what_cannot_be_embedded_is_said(net: nn.Module, changes, words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=words):
+        run(net.eval(), picture_job(tmp_path / "x.onnx", **changes))
+
+
+def test_pictures_are_wanted_where_they_are_embedded(tmp_path: Path) -> None:
+    floats = Samples({"input": np.zeros((1, 1, 8, 12, 3), np.float32)}, ("a",), "real")
+    with pytest.raises(
+        InputError, match=r"samples hold input \[1, 8, 12, 3\] float32; export.shape input 1x8x12x3 uint8"
+    ):
+        run(Doubler().eval(), picture_job(tmp_path / "x.onnx", samples=floats))

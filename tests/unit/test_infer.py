@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from PIL import Image
 from edgekd import build, cli, infer
 from edgekd.backends.onnxruntime import BACKEND
 from edgekd.core.artifact import Artifact, save_manifest, sha256_of
+from edgekd.core.embedded import task_view
 from edgekd.core.errors import InputError
-from edgekd.core.tensor import TensorSpec
-from edgekd.tasks import super_resolution
+from edgekd.core.tensor import DimRange, TensorSpec
+from edgekd.tasks import classification, dehazing, segmentation, super_resolution
 
 OPTIONS = {"scale": 2}
 
@@ -64,8 +66,74 @@ def test_picture_smaller_than_a_tile_keeps_its_size(tmp_path: Path) -> None:
 def test_engine_that_takes_no_picture_is_refused(tmp_path: Path) -> None:
     session = BACKEND.open(_engine(tmp_path, 40, 48))
     session.inputs = (TensorSpec("x", (1, 10), "float32"),)
-    with pytest.raises(InputError, match=r"x 1x10 float32; one picture"):
-        infer.picture_from(session, _noise(8, 8), super_resolution, OPTIONS)
+    for task in (super_resolution, segmentation):
+        with pytest.raises(InputError, match=r"x 1x10 float32; one picture"):
+            infer.answer_from(session, _noise(8, 8), task, OPTIONS)
+
+
+class Session:
+    """An engine of a fixed size: three scores a pixel, (1, 3, H, W), or what else ``answer`` makes of its feed."""
+
+    outputs = (TensorSpec("y", (1, 3, 16, 32), "float32"),)
+
+    def __init__(self, *shape: int | str, answer: Callable[[np.ndarray], np.ndarray], dtype: str = "float32") -> None:
+        self.inputs, self.answer = (TensorSpec("x", shape or (1, 3, 16, 32), dtype),), answer
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        assert self.inputs[0].admits(feeds["x"].shape)
+        return {"y": self.answer(feeds["x"])}
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize("size", [(16, 32), (37, 51), (9, 100)])
+def test_labels_are_brought_back_to_the_pictures_own_size(size: tuple[int, int]) -> None:
+    options = {"classes": 3, "mean": [0, 0, 0], "std": [1, 1, 1]}
+    image = np.zeros((*size, 3), np.uint8)
+    image[: size[0] // 2, :, 0] = image[size[0] // 2 :, :, 2] = 255  # red above, blue below
+    found = infer.answer_from(Session(answer=lambda x: x), image, segmentation, options)
+    assert found.labels is not None
+    assert found.labels.shape == size
+    assert (found.labels[0] == 0).all()
+    assert (found.labels[-1] == 2).all()
+    assert found.picture is not None
+    np.testing.assert_array_equal(found.picture, segmentation.picture(found.labels, options))
+
+
+def test_a_class_is_said_in_words_with_all_its_rivals() -> None:
+    session = Session(1, 3, 8, 8, answer=lambda x: np.array([[0.0, 2.0, 1.0]], np.float32))
+    found = infer.answer_from(session, _noise(30, 20), classification, {"classes": ["a", "b", "c"]})
+    assert found.text == "b 67 %"
+    assert found.picture is None
+    assert list(found.scores or {}) == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 32, 32), (1, 4, "h", "w")])
+def test_a_dehazed_picture_has_the_size_of_the_hazy_one(shape: tuple[int | str, ...]) -> None:
+    options = {"size": 64, "window": 3, "box": 5}
+    session = Session(*shape, answer=lambda x: x[:, :3])
+    if "h" in shape:
+        session.inputs = (TensorSpec("x", shape, "float32", {d: DimRange(16, 32, 128) for d in "hw"}),)
+    smooth = np.linspace(0, 255, 45 * 61 * 3).reshape(45, 61, 3).astype(np.uint8)
+    found = infer.answer_from(session, smooth, dehazing, options)
+    assert found.picture is not None
+    assert found.picture.shape == (45, 61, 3)
+    assert np.abs(found.picture.astype(int)[2:-2, 2:-2] - smooth[2:-2, 2:-2]).mean() < 12
+
+
+def test_an_engine_that_takes_the_picture_itself_is_tiled_too() -> None:
+    def doubled(picture: np.ndarray) -> np.ndarray:
+        return picture.repeat(2, axis=1).repeat(2, axis=2)
+
+    session, image = Session(1, 16, 24, 3, answer=doubled, dtype="uint8"), _noise(40, 50)
+    found = infer.answer_from(session, image, task_view(super_resolution, True), OPTIONS)
+    np.testing.assert_array_equal(found.picture, doubled(image[None])[0])
+
+
+def test_a_task_of_another_network_is_refused() -> None:
+    with pytest.raises(InputError, match="takes x 1x4x16x32 float32, the task's preprocessing gives 1x3x16x32"):
+        infer.answer_from(Session(1, 4, 16, 32, answer=lambda x: x), _noise(8, 8), segmentation, {"classes": 3})
 
 
 def test_command_takes_a_folder_and_writes_png(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

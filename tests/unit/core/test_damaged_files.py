@@ -98,7 +98,7 @@ def _try_result(path: Path) -> None:
         assert candidate.percentile_ms(50) > 0
         assert candidate.throughput_per_s > 0
         assert len(candidate.block_medians_ms) > 0
-    assert json.loads(result.to_json())["schema"] == 1
+    assert json.loads(result.to_json())["schema"] == 2
 
 
 def test_results_with_damaged_text(tmp_path: Path) -> None:

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from edgekd.core.errors import InputError, RecipeError, UnknownName
-from edgekd.core.recipe import find_recipe, load_recipe, pair_names, pairs_root, recipe_from
+from edgekd.core.recipe import (
+    find_recipe,
+    has_weights,
+    load_recipe,
+    pair_names,
+    pairs_root,
+    recipe_from,
+    runnable_recipe,
+)
 from edgekd.core.sections import PairConfig, Recipe
 
 PAIR = "edsr_from_edsr"
@@ -99,3 +107,51 @@ def test_an_unknown_pair_lists_those_there_are(tmp_path: Path, monkeypatch: pyte
     for source in ("edsr_from_edrs", f"elsewhere/{PAIR}", f"/models/{PAIR}"):
         with pytest.raises(UnknownName, match=rf"unknown pair '{source}'.*{PAIR}"):
             find_recipe(source)
+
+
+def _pair(folder: Path) -> Path:
+    """Write a pair's two recipes, without any weights."""
+    (folder / "weights").mkdir(parents=True)
+    (folder / "recipe.toml").write_text('[pair]\ntask = "super_resolution"\n')
+    small = 'teacher = "weights/small_teacher.safetensors"\nstudent = "weights/small_student.safetensors"\n'
+    (folder / "small.toml").write_text(f'[pair]\ntask = "super_resolution"\n{small}')
+    return folder
+
+
+def _weights(pair: Path, prefix: str = "") -> None:
+    for role in ("teacher", "student"):
+        (pair / "weights" / f"{prefix}{role}.safetensors").write_bytes(b"")
+
+
+def test_small_is_found_by_its_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = _pair(tmp_path / "mine")
+    assert find_recipe(f"{pair}/small") == find_recipe(f"{pair}/small.toml") == pair / "small.toml"
+    assert find_recipe(str(pair)) == pair / "recipe.toml"
+    monkeypatch.chdir(tmp_path)
+    shipped = pairs_root() / PAIR / "small.toml"
+    for source in (f"{PAIR}/small", f"models/{PAIR}/small", f"models/{PAIR}/small.toml"):
+        assert find_recipe(source) == shipped
+    with pytest.raises(UnknownName, match="unknown pair 'elsewhere/small'"):
+        find_recipe("elsewhere/small")
+
+
+def test_a_pair_runs_from_the_weights_it_has(tmp_path: Path) -> None:
+    pair = _pair(tmp_path / "mine")
+    assert runnable_recipe(str(pair)) == (pair / "recipe.toml", "")  # it says what is missing
+    _weights(pair, "small_")
+    assert not has_weights(pair / "recipe.toml")
+    path, said = runnable_recipe(str(pair))
+    assert path == pair / "small.toml"
+    assert said == "mine: no weights for recipe.toml, so small.toml and its weights are used"
+    assert runnable_recipe(f"{pair}/recipe.toml") == (pair / "recipe.toml", "")
+    assert find_recipe(str(pair)) == pair / "recipe.toml"  # what distill trains
+    _weights(pair)
+    assert runnable_recipe(str(pair)) == (pair / "recipe.toml", "")
+    assert runnable_recipe(f"{pair}/small") == (pair / "small.toml", "")
+
+
+def test_weights_may_be_named_by_an_override(tmp_path: Path) -> None:
+    pair = _pair(tmp_path / "mine")
+    _weights(pair, "my_")
+    named = [f"pair.{role}=weights/my_{role}.safetensors" for role in ("teacher", "student")]
+    assert runnable_recipe(str(pair), named) == (pair / "recipe.toml", "")

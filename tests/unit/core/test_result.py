@@ -82,7 +82,7 @@ def test_what_json_cannot_hold_is_written_as_null_or_a_huge_number(tmp_path: Pat
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("schema", 99, "has schema 99; this edgekd reads 1"),
+        ("schema", 99, "has schema 99; this edgekd reads 1 and 2"),
         ("title", 5, "a string was expected"),
         ("candidates", [], "holds no candidate"),
         ("candidates", 1, "not an edgekd result"),
@@ -119,3 +119,16 @@ def test_a_candidate_without_runs(tmp_path: Path) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="cannot read"):
         read_result(tmp_path / "absent.json")
+
+
+def test_results_of_the_first_schema_stay_readable(tmp_path: Path) -> None:
+    data = json.loads(a_result().to_json())
+    assert data.pop("set_metrics") == []
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({**data, "schema": 1}))
+    assert read_result(path) == a_result()
+
+
+def test_agreement_names_whose_answers_stood_for_the_truth() -> None:
+    assert a_result().reference == ""
+    assert dataclasses.replace(a_result(), primary_metric="agreement_top1").reference == "teacher/fp32"

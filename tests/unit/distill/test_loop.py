@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,11 +15,11 @@ import pytest
 import torch
 from PIL import Image
 
-from edgekd.checkpoint import load_weights, network, save_weights
-from edgekd.core.errors import InputError
+from edgekd.checkpoint import load_weights, network, read_tensors, save_weights
+from edgekd.core.errors import InputError, UnknownName
 from edgekd.core.recipe import load_recipe
-from edgekd.datasets.hr_patches import Samples
-from edgekd.distill import _loop
+from edgekd.datasets.hr_patches import Training
+from edgekd.distill import _log, _loop
 
 MODEL = """
 from torch import nn
@@ -41,11 +43,12 @@ RECIPE = """
 task = "super_resolution"
 [task]
 scale = 2
+[data]
+options = { patch = 8 }
 [distill.student]
 method = "logits"
 steps = 6
 batch_size = 4
-patch = 8
 warmup_steps = 2
 checkpoint_every = 3
 precision = "fp32"
@@ -86,22 +89,22 @@ def _losses(out: Path) -> list[list[str]]:
 def test_training_lowers_the_loss(pair: Path) -> None:
     _train(pair, "out", "distill.student.steps=60", "distill.student.learning_rate=0.02", "distill.student.method=none")
     head, *rows = _losses(pair.parent / "out")
-    assert head == ["step", "task"]
+    assert head == ["step", "task", "learning_rate"]
     assert float(rows[-1][1]) < 0.7 * float(rows[0][1])
 
 
 def test_interrupted_training_resumes_to_the_bit(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_loop, "_LOG_EVERY", 1)
+    monkeypatch.setattr(_log, "LOG_EVERY", 1)
     whole = _train(pair, "whole").read_bytes()
-    honest: Callable[..., object] = Samples.batch
+    honest: Callable[..., object] = Training.__getitem__
 
-    def interrupted(self: Samples, first: int, size: int) -> object:
-        if first >= 4 * size:
+    def interrupted(self: Training, index: int) -> object:
+        if index >= 16:
             raise KeyboardInterrupt
-        return honest(self, first, size)
+        return honest(self, index)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Samples, "batch", interrupted)
+        patch.setattr(Training, "__getitem__", interrupted)
         with pytest.raises(KeyboardInterrupt):
             _train(pair, "parts")
     assert not (pair.parent / "parts" / "student.safetensors").exists()
@@ -146,8 +149,8 @@ def test_teacher_is_in_eval_mode_and_untouched(pair: Path, monkeypatch: pytest.M
     seen: list[torch.nn.Module] = []
     make = _loop._teacher
 
-    def kept(job: _loop.Job) -> torch.nn.Module:
-        seen.append(make(job))
+    def kept(*given: object) -> torch.nn.Module:
+        seen.append(make(*given))  # type: ignore[arg-type]
         return seen[0]
 
     monkeypatch.setattr(_loop, "_teacher", kept)
@@ -182,3 +185,89 @@ def test_method_that_needs_a_teacher_says_so(pair: Path) -> None:
 def test_unknown_option_of_a_method_is_named(pair: Path) -> None:
     with pytest.raises(InputError, match=r"distill\.student\.options\.alfa"):
         _train(pair, "out", "distill.student.options.alfa=1")
+
+
+def test_a_loop_with_everything_on_resumes_to_the_bit(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Random masks, adaptors, an average of the weights, SGD's momentum, factors on rates.
+    with (pair / "recipe.toml").open("a") as file:
+        file.write('[distill.student.taps]\nfirst = { student = "body.0", teacher = "body.0" }\n')
+    everything = (
+        "distill.student.method=mipkd",
+        "distill.student.ema=0.9",
+        "distill.student.optimizer=sgd",
+        "distill.student.schedule=poly",
+        "distill.student.rates={adaptors=10.0}",
+    )
+    whole = _train(pair, "whole", *everything).read_bytes()
+    honest: Callable[..., object] = Training.__getitem__
+
+    def interrupted(self: Training, index: int) -> object:
+        if index >= 16:
+            raise KeyboardInterrupt
+        return honest(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "__getitem__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _train(pair, "parts", *everything)
+    assert _train(pair, "parts", *everything).read_bytes() == whole
+
+
+def test_adaptors_and_what_the_teacher_is_stay_out_of_the_result(pair: Path) -> None:
+    with (pair / "recipe.toml").open("a") as file:
+        file.write('[distill.student.taps]\nfirst = { student = "body.0", teacher = "body.0" }\n')
+    made = _train(pair, "out", "distill.student.method=fitnet")
+    kept, _ = read_tensors(made)
+    assert kept.keys() == network(pair, "student").state_dict().keys()
+    resumable, _ = read_tensors(pair.parent / "out" / "last.safetensors")
+    assert any(name.startswith("loss.") for name in resumable)
+
+
+def test_average_of_the_weights_is_the_result(pair: Path) -> None:
+    plain, averaged = (
+        load_weights(network(pair, "student"), _train(pair, name, *sets)).state_dict()
+        for name, sets in (("plain", ()), ("averaged", ("distill.student.ema=0.999",)))
+    )
+    first = {name: tensor for name, tensor in plain.items() if name.endswith("0.weight")}
+    assert any(not torch.equal(tensor, averaged[name]) for name, tensor in first.items())
+
+
+def test_best_weights_are_kept_when_asked_for(pair: Path) -> None:
+    out = pair.parent / "out"
+    sets = ("distill.student.keep=best", "distill.student.validate_every=2", "distill.student.learning_rate=0.5")
+    _train(pair, "out", *sets)
+    with (out / "validation.csv").open() as file:
+        scores = {int(row["step"]): float(row["psnr_y_db"]) for row in csv.DictReader(file)}
+    assert list(scores) == [2, 4, 6]
+    found = json.loads((out / "metrics.json").read_text())["metrics"]["psnr_y_db"]
+    assert found == pytest.approx(max(scores.values()), abs=0.02)  # the file's weights are float16
+    assert list((out / "tensorboard").iterdir())
+
+
+def test_student_adapts_to_unlabelled_pictures_by_the_teachers_answers(pair: Path) -> None:
+    start = _train(pair, "first")
+    sets = (
+        *("distill.adapt.steps=60", "distill.adapt.learning_rate=0.01", "distill.adapt.data={crop=[12, 12]}"),
+        "distill.student.options={task=1.0, alpha=0.0}",
+    )
+    job = dataclasses.replace(_job(pair, "adapted"), start=start, adapt=True)
+    _loop.run(job, load_recipe(pair / "recipe.toml", sets))
+    rows = [float(row[1]) for row in _losses(pair.parent / "adapted")[1:]]
+    # The only truth there is are the teacher's answers: the task's term is the distance to them.
+    assert rows[-1] < 0.7 * rows[0]
+
+
+def test_networks_that_do_not_fit_each_other_are_named(pair: Path) -> None:
+    (pair / "model.py").write_text(MODEL.replace("return Net(6)", "return nn.Sequential(Net(6), nn.AvgPool2d(2))"))
+    save_weights(network(pair, "teacher"), pair / "weights" / "teacher.safetensors", torch.float32, {})
+    with pytest.raises(InputError, match=r"teacher's output is \[1, 3, 8, 8\], the student's \[1, 3, 16, 16\]"):
+        _train(pair, "out")
+    with pytest.raises(InputError, match=r"student's output is \[1, 3, 16, 16\], the target \[1, 3, 24, 24\]"):
+        _train(pair, "out", "task.scale=3", "distill.student.method=none")
+
+
+def test_tap_that_does_not_exist_is_named_with_the_nearest(pair: Path) -> None:
+    with (pair / "recipe.toml").open("a") as file:
+        file.write('[distill.student.taps]\nfirst = { student = "body.9", teacher = "body.0" }\n')
+    with pytest.raises(UnknownName, match=r"tap of the student.*body\.9.*body\.[0-4]"):
+        _train(pair, "out", "distill.student.method=fitnet")

@@ -81,6 +81,21 @@ def example(**changes: object) -> BenchmarkResult:
     return replace(result, **changes)  # type: ignore[arg-type]
 
 
+def agreeing() -> BenchmarkResult:
+    """Make a result without truth: mean IoU and pixel accuracy against the first candidate's own labels."""
+    shares = (1.0, 0.97, 0.84, 0.84, 0.81)
+    candidates = tuple(
+        replace(
+            c,
+            accuracy={"agreement_miou": share, "agreement_pixel_accuracy": share},
+            accuracy_per_sample={"agreement_miou": (share, share), "agreement_pixel_accuracy": (share, share)},
+        )
+        for c, share in zip(example().candidates, shares, strict=True)
+    )
+    changes = {"baseline_accuracy": {}, "baseline_per_sample": {}, "set_metrics": ("agreement_miou",)}
+    return example(candidates=candidates, primary_metric="agreement_miou", **changes)
+
+
 def bare() -> BenchmarkResult:
     """Make the result of one foreign ONNX file: one candidate, nothing counted, nothing scored, no memory."""
     only = candidate("model", "fp32", 8.0, 0.0, blocks=2)

@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image
 
 from edgekd.core.result import read_result
+from edgekd.core.samples import Samples
 from edgekd.report import html
-from tests.unit.report.example_result import bare, example, pictures
+from tests.unit.report.example_result import agreeing, bare, example, pictures
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>{{data}}\"'&"
 
@@ -113,3 +114,34 @@ def test_sections_without_content_are_hidden():
     assert text.count("<section hidden>") == 2
     assert "Engines" not in text
     assert html.render(example(), pictures()).count("<section hidden>") == 0
+
+
+def test_agreement_is_named_wherever_it_stands():
+    given = pictures()
+    shown = Samples(
+        {"input": given.truth, **{k: v for k, v in given.inputs.items() if k != "bicubic"}}, ("a", "b"), "t"
+    )
+    text = html.render(agreeing(), shown)
+    page, data = "".join(Page(text).text), embedded(text)
+    assert "Agreement with teacher/fp32, not accuracy, against latency" in page
+    assert "Accuracy against latency" not in page
+    assert "agreement, mIoU %" in page
+    assert data["metric"]["words"] == "mIoU agreement with teacher/fp32"
+    assert data["metric"]["scale"] == 100
+    sample = data["samples"][0]
+    assert sample["whole"] == 0  # the picture, not anybody's labels
+    captions = {shot["label"]: shot["caption"] for shot in sample["shots"]}
+    assert captions["input"] == captions["teacher/fp32"] == ""
+    assert captions["student/fp32"] == "84.00 % mIoU agreement with teacher/fp32 of this picture"
+
+
+def test_answers_in_words_stand_beside_the_picture():
+    seen = pictures().truth
+    said = {"teacher/fp32": (EVIL, "leaf 90 %"), "truth": ("leaf", "leaf")}
+    archive = Samples({"input": seen}, ("a", "b"), "t", texts=said)
+    text = html.render(replace(example(), primary_metric="top1"), archive)
+    first, second = embedded(text)["samples"]
+    assert [shot["label"] for shot in first["shots"]] == ["input"]
+    assert first["answers"] == [["teacher/fp32", EVIL], ["truth", "leaf"]]
+    assert second["answers"][0] == ["teacher/fp32", "leaf 90 %"]
+    assert "<img" not in text.partition('id="data"')[2]

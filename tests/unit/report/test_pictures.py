@@ -10,7 +10,7 @@ from PIL import Image
 
 from edgekd.core.samples import Samples
 from edgekd.report._pictures import Pictures, png
-from tests.unit.report.example_result import example, pictures
+from tests.unit.report.example_result import agreeing, example, pictures
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (40, 33)])
@@ -49,3 +49,12 @@ def test_without_truth_there_is_no_original():
     given = pictures()
     row = Pictures.of(Samples(given.inputs, given.names, "test"), example()).samples["cat"]
     assert row[-1].label == "student/int8"
+
+
+def test_true_labels_are_called_truth_and_the_input_has_no_score():
+    given = pictures()
+    inputs = {"input": given.truth, "teacher/fp32": given.truth, "student/int8": given.truth}
+    row = Pictures.of(Samples(inputs, given.names, "test", given.truth), agreeing()).samples["cat"]
+    assert [(p.label, p.score) for p in row] == [
+        ("input", None), ("teacher/fp32", None), ("student/int8", 0.81), ("truth", None),
+    ]  # fmt: skip

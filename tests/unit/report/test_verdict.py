@@ -8,7 +8,7 @@ import pytest
 
 from edgekd.core.result import EngineRow
 from edgekd.report._verdict import sentences, verdict
-from tests.unit.report.example_result import NOTICE, bare, candidate, example
+from tests.unit.report.example_result import NOTICE, agreeing, bare, candidate, example
 
 
 def pair(student_ms=12.0, student_psnr=37.2, blocks=12, **changes):
@@ -77,3 +77,19 @@ def test_a_metric_nobody_named_is_said_by_its_key():
 def test_an_engine_that_was_refused_is_not_counted_as_built():
     row = EngineRow("teacher/fp32", "tensorrt", False, "", "no driver")
     assert "tensorrt built 0 of 1 engines." in verdict(pair(engines=(row,)))
+
+
+def test_shares_are_percent_and_their_differences_points():
+    scored = tuple(replace(c, accuracy={"top1": a}) for c, a in zip(pair().candidates, (0.9, 0.872), strict=True))
+    text = verdict(replace(pair(), primary_metric="top1", candidates=scored, baseline_accuracy={"top1": 0.5}))
+    assert "loses 2.80 points top-1 accuracy" in text
+    assert "scores 50.00 % top-1 accuracy; the candidates are 37.20 to 40.00 points above it" in text
+
+
+def test_agreement_is_never_called_accuracy():
+    text = verdict(agreeing())
+    assert "reaches 84.00 % mIoU agreement with teacher/fp32 (not accuracy: nobody knows the truth)" in text
+    assert "INT8 is 2.0" in text
+    assert "loses 3.00 points mIoU agreement with teacher/fp32" in text
+    assert "keeps its mIoU agreement with teacher/fp32" in text
+    assert "accuracy" not in text.replace("not accuracy", "")

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from edgekd.core.errors import InputError
 from edgekd.tasks import super_resolution as task
 
 # Rows of MATLAB's imresize(..., 'bicubic'): enlarging by 2 (phases 1/4 and 3/4), and halving with antialiasing.
@@ -101,6 +102,68 @@ def test_luma_is_bt601s(rgb, y):
 def test_rounding_is_half_up_and_clipped():
     values = np.array([-1.0, 0.5 / 255, 1.49 / 255, 1.5 / 255, 1.0, 2.0])
     assert task.to_uint8(values).tolist() == [0, 1, 1, 2, 255, 255]
+
+
+def imresize_at(image, scale, y, x):
+    """One LR pixel by the definition: Keys' kernel stretched by ``scale`` around its centre, borders mirrored."""
+
+    def kernel(distance):
+        d = abs(distance)
+        return 1.5 * d**3 - 2.5 * d**2 + 1 if d <= 1 else -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2 if d < 2 else 0.0
+
+    def line(values, centre):
+        total = weights = 0.0
+        for place in range(math.floor(centre - 2 * scale), math.ceil(centre + 2 * scale) + 1):
+            weight = kernel((place - centre) / scale)
+            inside = -1 - place if place < 0 else 2 * len(values) - 1 - place if place >= len(values) else place
+            total, weights = total + weight * values[inside], weights + weight
+        return total / weights
+
+    centre_y, centre_x = ((at + 0.5) * scale - 0.5 for at in (y, x))
+    columns = [line(list(image[:, column]), centre_y) for column in range(image.shape[1])]
+    return line(columns, centre_x)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_shrinking_is_antialiased_imresize_pixel_by_pixel(scale):
+    image = picture(6 * scale, 8 * scale)
+    found = task.resize_bicubic(image, 6, 8)
+    for y, x in ((0, 0), (0, 7), (5, 0), (5, 7), (2, 3), (3, 5)):
+        for channel in range(3):
+            assert found[y, x, channel] == pytest.approx(imresize_at(image[..., channel], scale, y, x), abs=1e-12)
+
+
+def test_degrading_rounds_between_the_axes_and_halves_up_as_matlab_does_with_uint8():
+    # 128 * 111/256 = 55.5 and 128 * 29/256 = 14.5 become 56 and 15 on the way down the rows. Rounded at the end alone,
+    # the 7 would be 6; columns first, 6 and 7 would change places.
+    image = np.zeros((16, 16, 3), np.uint8)
+    image[7, 7] = 128
+    low, _ = task.degrade(image, OPTIONS)
+    assert low[3:5, 3:5, 0].tolist() == [[24, 6], [7, 2]]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_fit_cuts_the_same_middle_out_of_both(scale):
+    truth = task.to_uint8(picture(9 * scale, 12 * scale))
+    seen = np.ascontiguousarray(truth[::scale, ::scale])
+    cut, cut_truth = task.fit(seen, truth, (4, 6), {"scale": scale})
+    np.testing.assert_array_equal(cut, seen[2:6, 3:9])
+    np.testing.assert_array_equal(cut_truth, truth[2 * scale : 6 * scale, 3 * scale : 9 * scale])
+    assert task.fit(seen, None, (4, 6), {"scale": scale})[1] is None
+    whole = task.fit(seen, truth, None, {"scale": scale})
+    assert whole[0] is seen
+    assert whole[1] is truth
+
+
+def test_fit_refuses_what_does_not_fit():
+    seen = np.zeros((8, 12, 3), np.uint8)
+    with pytest.raises(InputError, match=r"input of 12x8, the network takes 12x9"):
+        task.fit(seen, None, (9, 12), OPTIONS)
+    with pytest.raises(InputError, match=r"12x8 has a truth of 24x18; task\.scale = 2"):
+        task.fit(seen, np.zeros((18, 24, 3), np.uint8), None, OPTIONS)
+    for scale in (None, 1, 2.0, True):
+        with pytest.raises(InputError, match=r"task\.scale"):
+            task.fit(seen, None, None, {"scale": scale})
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
