@@ -1,0 +1,314 @@
+"""Train a pair's table, one resumable command: the student by every method and seed, beside teacher and baselines.
+
+usage: python benchmarks/distill/table.py edsr_from_edsr --data FOLDER [-o runs/table] [--only REGEX] [--threads N]
+       python benchmarks/distill/table.py edsr_from_edsr --data FOLDER --paper     (the paper's sizes; wants a GPU)
+
+What to train stands in ``benchmarks/distill/<pair>.toml``; the teacher too, where its weights are not there. A run that
+is done is not run again, one that was stopped goes on where it was; start the command twice and the two share the runs.
+Figures go into ``results/<pair>.json`` (``<pair>-paper.json``), one run a key, with the digest of its configuration and
+teacher: a changed recipe trains again. The table replaces what stands between the two ``table`` marks (``paper table``)
+of the pair's model card. Without --data nothing is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import platform
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomllib
+import torch
+
+from edgekd.bench.measure import stopwatch
+from edgekd.checkpoint import load_weights, network
+from edgekd.core import family
+from edgekd.core.artifact import digest_of, locked, sha256_of, write_atomic
+from edgekd.core.errors import InputError
+from edgekd.core.recipe import load_recipe, pairs_root
+from edgekd.core.schema import parse, to_plain
+from edgekd.core.sections import Recipe
+from edgekd.datasets._item import Item
+from edgekd.distill import _loop
+from edgekd.distill._data import figures, validate
+
+_HERE = Path(__file__).resolve().parent
+# Student's t, two-sided 95 %, by degrees of freedom.
+_T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: a way of training the student, and the seeds it is done with."""
+
+    name: str
+    set: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A line from the literature, in its own words: another setting, not to be compared."""
+
+    name: str
+    figure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``<pair>.toml``.
+
+    Attributes:
+        training: Folders under ``--data`` to train on.
+        sets: Name → folder under ``--data`` whose validation pictures are scored.
+        show: Metrics of the table, and their number format.
+        rows, papers: Its lines.
+        note: Below it.
+        paper_set: With --paper, what is changed in recipe.toml: a schedule for the pictures at hand.
+    """
+
+    training: tuple[str, ...]
+    sets: Mapping[str, str]
+    show: Mapping[str, str]
+    rows: tuple[Row, ...] = ()
+    papers: tuple[Paper, ...] = ()
+    note: str = ""
+    paper_set: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A pair's plan, where its data and runs lie, and what is known so far."""
+
+    pair: str
+    plan: Plan
+    data: Path
+    out: Path
+    results: Path
+    paper: bool
+    sets: dict[str, list[Item]] = field(default_factory=dict)
+
+    def recipe(self, row: Row, seed: int) -> Recipe:
+        """Return the recipe of one run."""
+        name, changed = ("recipe.toml", self.plan.paper_set) if self.paper else ("small.toml", ())
+        return load_recipe(self.folder() / name, [*changed, *row.set, f"distill.student.seed={seed}"])
+
+    def folder(self) -> Path:
+        """Return the pair's folder."""
+        return pairs_root() / self.pair
+
+    def teacher(self, recipe: Recipe) -> Path:
+        """Return the trained teacher's weights: the pair's own, or those trained here."""
+        assert recipe.pair is not None, "a pair's recipe has [pair]"
+        shipped = self.folder() / recipe.pair.teacher
+        return shipped if shipped.is_file() else self.out / "teacher" / "teacher.safetensors"
+
+    def digest(self, recipe: Recipe) -> str:
+        """Return what a student's figures depend on, apart from code and data."""
+        data = {"layout": recipe.data.layout, "options": dict(recipe.data.options)}
+        plain = {"task": dict(recipe.task), "data": data, "network": to_plain(recipe.network)}
+        train = to_plain(recipe.distill.student)
+        for free in ("checkpoint_every", "validate_every", "workers"):
+            train.pop(free)
+        taught = family.load("distill", recipe.distill.student.method).NEEDS_TEACHER
+        return digest_of([plain, train, sha256_of(self.teacher(recipe)) if taught else ""])[:16]
+
+    def items(self, recipe: Recipe) -> dict[str, list[Item]]:
+        """Read the sets once."""
+        if not self.sets:
+            module = family.load("datasets", recipe.data.layout)
+            options = parse(module.Config, dict(recipe.data.options), "data.options")
+            for name, folder in self.plan.sets.items():
+                self.sets[name] = module.validation([self.data / folder], options, recipe.task)
+        return self.sets
+
+    def known(self) -> dict[str, Any]:
+        """Read the results there are."""
+        found: dict[str, Any] = json.loads(self.results.read_text()) if self.results.exists() else {}
+        return found
+
+    def keep(self, key: str, entry: Mapping[str, Any]) -> None:
+        """Add one result; two processes take turns, each for milliseconds."""
+        done = False
+        while not done:
+            with contextlib.suppress(InputError), locked(self.out / "results"):
+                text = json.dumps({**self.known(), key: entry}, indent=1, sort_keys=True)
+                write_atomic(self.results, text + "\n")
+                done = True
+
+
+def references(bench: Bench, recipe: Recipe) -> None:
+    """Train the teacher where there is none, and score it, and doing without a network."""
+    weights = bench.teacher(recipe)
+    if not weights.is_file():
+        data = [bench.data / name for name in bench.plan.training]
+        _loop.run(_loop.Job(bench.folder(), "teacher", None, data, weights.parent, quiet=True), recipe)
+    sha256 = sha256_of(weights)
+    if bench.known().get("teacher", {}).get("weights") == sha256:
+        return
+    module = load_weights(network(bench.folder(), "teacher", recipe.network.teacher), weights)
+    found = {"name": "teacher", "weights": sha256, "sets": scores(bench, recipe, module), **when()}
+    bench.keep("teacher", found)
+    for label, sets in without(bench, recipe).items():
+        bench.keep(f"without {label}", {"name": label, "sets": sets})
+
+
+def without(bench: Bench, recipe: Recipe) -> dict[str, dict[str, dict[str, float]]]:
+    """Score what needs no network, by the task's ``baselines`` or ``baseline``: label → set → metric → value."""
+    assert recipe.pair is not None, "a pair's recipe has [pair]"
+    task = family.load("tasks", recipe.pair.task)
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for name, items in bench.items(recipe).items():
+        outputs: dict[str, list[Any]] = {}
+        truths = []
+        for item in items:
+            seen, truth = task.fit(item.seen, item.truth, None, recipe.task)
+            truths.append(truth)
+            if hasattr(task, "baselines"):
+                made = task.baselines(seen, recipe.task)
+            else:
+                made = {task.BASELINE: task.baseline(seen, recipe.task)} if hasattr(task, "baseline") else {}
+            for label, picture in made.items():
+                outputs.setdefault(label, []).append(picture)
+        for label, pictures in outputs.items():
+            found.setdefault(label, {})[name] = figures(pictures, truths, task, recipe.task)
+    return found
+
+
+def scores(bench: Bench, recipe: Recipe, module: torch.nn.Module) -> dict[str, dict[str, float]]:
+    """Score a network on every set."""
+    assert recipe.pair is not None
+    task = family.load("tasks", recipe.pair.task)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    module = module.to(device).eval()
+    return {name: validate(module, items, task, recipe.task) for name, items in bench.items(recipe).items()}
+
+
+def train(bench: Bench, row: Row, seed: int) -> None:
+    """Train and score one student, unless that is done or another process is at it."""
+    recipe = bench.recipe(row, seed)
+    key, digest = f"{row.name} seed {seed}", bench.digest(recipe)
+    if bench.known().get(key, {}).get("config") == digest:
+        return
+    folder = bench.out / re.sub(r"[^\w.]+", "_", f"{row.name}_{seed}_{digest[:6]}")
+    data = [bench.data / name for name in bench.plan.training]
+    job = _loop.Job(bench.folder(), "student", bench.teacher(recipe), data, folder, quiet=True)
+    seconds = stopwatch()
+    try:
+        weights = _loop.run(job, recipe)
+    except InputError as err:
+        if "another edgekd run" not in str(err):
+            raise
+        return
+    module = load_weights(network(bench.folder(), "student", recipe.network.student), weights)
+    entry = {"name": row.name, "seed": seed, "config": digest, "steps": recipe.distill.student.steps}
+    bench.keep(key, {**entry, "sets": scores(bench, recipe, module), "minutes": round(seconds() / 60, 1), **when()})
+    sys.stderr.write(f"{bench.pair}: {key} done\n")
+
+
+def when() -> dict[str, str]:
+    """Say on what and when a figure was made."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    return {
+        "device": device,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+    }
+
+
+def table(plan: Plan, known: Mapping[str, Any]) -> str:
+    """Write the Markdown table of the results there are: mean and, of several seeds, its 95 % interval."""
+    columns = [(name, metric) for name in plan.sets for metric in plan.show]
+    heads = ["", "seeds", *(f"{name} {metric}" if len(plan.sets) > 1 else metric for name, metric in columns)]
+    lines = [f"| {' | '.join(heads)} |", f"|---|{'--:|' * (len(heads) - 1)}"]
+    control: dict[int, dict[str, Any]] = {}
+    names = [entry["name"] for key, entry in list(known.items())[::-1] if key.startswith(("without", "teacher"))]
+    for name in [*names, *(row.name for row in plan.rows)]:
+        entries = [entry for entry in known.values() if entry["name"] == name]
+        if not entries:
+            continue
+        cells = [_cell([e["sets"][s][m] for e in entries if s in e["sets"]], plan.show[m]) for s, m in columns]
+        lines.append(f"| {name} | {len(entries) if 'seed' in entries[0] else ''} | {' | '.join(cells)} |")
+        if name == "none":
+            control = {entry["seed"]: entry for entry in entries}
+    lines += _gains(plan, known, control, columns)
+    lines += [
+        f"| *{paper.name} (the paper's setting, not comparable)* | | {paper.figure} |{' |' * (len(columns) - 1)}"
+        for paper in plan.papers
+    ]
+    return "\n".join(lines) + ("\n\n" + plan.note if plan.note else "") + "\n"
+
+
+def _gains(
+    plan: Plan, known: Mapping[str, Any], control: Mapping[int, Any], columns: Sequence[tuple[str, str]]
+) -> list[str]:
+    """Lines of each method's gain over the control, paired by seed."""
+    lines = []
+    for row in plan.rows:
+        entries = [e for e in known.values() if e["name"] == row.name and e.get("seed") in control]
+        if row.name == "none" or len(entries) < 2:
+            continue
+        gains = [
+            _cell([e["sets"][s][m] - control[e["seed"]]["sets"][s][m] for e in entries], "+" + plan.show[m])
+            for s, m in columns
+        ]
+        lines.append(f"| {row.name} − none, paired by seed | {len(entries)} | {' | '.join(gains)} |")
+    return lines
+
+
+def _cell(values: Sequence[float], form: str) -> str:
+    mean = sum(values) / len(values) if values else float("nan")
+    if len(values) < 2:
+        return format(mean, form)
+    spread = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
+    half = _T95.get(len(values) - 1, 1.96) * spread / len(values) ** 0.5
+    return f"{format(mean, form)} ± {format(half, form.lstrip('+'))}"
+
+
+def main() -> None:
+    """Parse, train what is missing, write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pair")
+    parser.add_argument(
+        "--data", type=Path, help="the folder whose sub-folders the plan names; without it, no training"
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/table"))
+    parser.add_argument(
+        "--only", default="", help="regular expression over row names and seeds: 'none|logits', 'seed 0'"
+    )
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--paper", action="store_true", help="recipe.toml with the plan's paper_set")
+    args = parser.parse_args()
+    plan = parse(Plan, tomllib.loads((_HERE / f"{args.pair}.toml").read_text()), args.pair)
+    name = f"{args.pair}-paper" if args.paper else args.pair
+    bench = Bench(args.pair, plan, args.data, args.output / name, _HERE / "results" / f"{name}.json", args.paper)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if args.data is not None:
+        bench.out.mkdir(parents=True, exist_ok=True)
+        bench.results.parent.mkdir(exist_ok=True)
+        references(bench, bench.recipe(plan.rows[0], 0))
+        runs = [(row, seed) for row in plan.rows for seed in row.seeds]
+        # What is told by several seeds comes first, a seed of every method at a time.
+        for row, seed in sorted(runs, key=lambda run: (len(run[0].seeds) == 1, run[1])):
+            if re.search(args.only, f"{row.name} seed {seed}"):
+                train(bench, row, seed)
+    text = table(plan, bench.known())
+    card = bench.folder() / "README.md"
+    if card.exists():
+        mark = "paper table" if args.paper else "table"
+        marks = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end of {mark} -->)", re.DOTALL)
+        write_atomic(card, marks.sub(lambda found: found[1] + text + found[2], card.read_text()))
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
