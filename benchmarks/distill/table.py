@@ -1,7 +1,7 @@
 """Train a pair's table, one resumable command: the student by every method and seed, beside teacher and baselines.
 
-usage: python benchmarks/distill/table.py edsr_from_edsr --data FOLDER [-o runs/table] [--only REGEX] [--threads N]
-       python benchmarks/distill/table.py edsr_from_edsr --data FOLDER --paper     (the paper's sizes; wants a GPU)
+usage: python benchmarks/distill/table.py [PAIR ...] --data FOLDER [-o runs/table] [--only REGEX] [--threads N]
+       python benchmarks/distill/table.py --data FOLDER --paper --only 'seed 0'     (the paper's sizes; wants a GPU)
 
 What to train stands in ``benchmarks/distill/<pair>.toml``; the teacher too, where its weights are not there. A run that
 is done is not run again, one that was stopped goes on where it was; start the command twice and the two share the runs.
@@ -273,41 +273,48 @@ def _cell(values: Sequence[float], form: str) -> str:
     return f"{format(mean, form)} ± {format(half, form.lstrip('+'))}"
 
 
+def run(bench: Bench, only: str) -> None:
+    """Train and score what is missing of one pair's table."""
+    bench.out.mkdir(parents=True, exist_ok=True)
+    bench.results.parent.mkdir(exist_ok=True)
+    references(bench, bench.recipe(bench.plan.rows[0], 0))
+    runs = [(row, seed) for row in bench.plan.rows for seed in row.seeds]
+    # What is told by several seeds comes first, a seed of every method at a time.
+    for row, seed in sorted(runs, key=lambda run: (len(run[0].seeds) == 1, run[1])):
+        if re.search(only, f"{row.name} seed {seed}"):
+            train(bench, row, seed)
+
+
+def publish(bench: Bench) -> str:
+    """Write the table of what is known into the pair's card, and return it."""
+    text = table(bench.plan, bench.known())
+    card = bench.folder() / "README.md"
+    mark = "paper table" if bench.paper else "table"
+    marks = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end of {mark} -->)", re.DOTALL)
+    write_atomic(card, marks.sub(lambda found: found[1] + text + found[2], card.read_text()))
+    return text
+
+
 def main() -> None:
-    """Parse, train what is missing, write the table."""
+    """Parse; for each pair train what is missing and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pair")
-    parser.add_argument(
-        "--data", type=Path, help="the folder whose sub-folders the plan names; without it, no training"
-    )
+    plans = sorted(path.stem for path in _HERE.glob("*.toml"))
+    parser.add_argument("pair", nargs="*", default=plans, help="all by default")
+    parser.add_argument("--data", type=Path, help="the folder whose sub-folders the plans name")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/table"))
-    parser.add_argument(
-        "--only", default="", help="regular expression over row names and seeds: 'none|logits', 'seed 0'"
-    )
+    parser.add_argument("--only", default="", help="regular expression over 'NAME seed N'")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--paper", action="store_true", help="recipe.toml with the plan's paper_set")
     args = parser.parse_args()
-    plan = parse(Plan, tomllib.loads((_HERE / f"{args.pair}.toml").read_text()), args.pair)
-    name = f"{args.pair}-paper" if args.paper else args.pair
-    bench = Bench(args.pair, plan, args.data, args.output / name, _HERE / "results" / f"{name}.json", args.paper)
     if args.threads:
         torch.set_num_threads(args.threads)
-    if args.data is not None:
-        bench.out.mkdir(parents=True, exist_ok=True)
-        bench.results.parent.mkdir(exist_ok=True)
-        references(bench, bench.recipe(plan.rows[0], 0))
-        runs = [(row, seed) for row in plan.rows for seed in row.seeds]
-        # What is told by several seeds comes first, a seed of every method at a time.
-        for row, seed in sorted(runs, key=lambda run: (len(run[0].seeds) == 1, run[1])):
-            if re.search(args.only, f"{row.name} seed {seed}"):
-                train(bench, row, seed)
-    text = table(plan, bench.known())
-    card = bench.folder() / "README.md"
-    if card.exists():
-        mark = "paper table" if args.paper else "table"
-        marks = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end of {mark} -->)", re.DOTALL)
-        write_atomic(card, marks.sub(lambda found: found[1] + text + found[2], card.read_text()))
-    sys.stdout.write(text)
+    for pair in args.pair:
+        plan = parse(Plan, tomllib.loads((_HERE / f"{pair}.toml").read_text()), pair)
+        name = f"{pair}-paper" if args.paper else pair
+        bench = Bench(pair, plan, args.data, args.output / name, _HERE / "results" / f"{name}.json", args.paper)
+        if args.data is not None:
+            run(bench, args.only)
+        sys.stdout.write(f"## {name}\n\n{publish(bench)}\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,70 @@
+"""The plans of benchmarks/distill: every row of every pair is a recipe that the loop takes; the figures of a table."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import tomllib
+
+from edgekd.core import family
+from edgekd.core.recipe import pair_names
+from edgekd.core.schema import parse
+from edgekd.job import check_names
+
+FOLDER = Path(__file__).parents[3] / "benchmarks" / "distill"
+
+
+@pytest.fixture(scope="module")
+def table() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("distill_table", FOLDER / "table.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _bench(table: ModuleType, pair: str, paper: bool, tmp_path: Path) -> object:
+    plan = parse(table.Plan, tomllib.loads((FOLDER / f"{pair}.toml").read_text()), pair)
+    return table.Bench(pair, plan, tmp_path, tmp_path, tmp_path / "results.json", paper)
+
+
+def test_every_pair_has_a_plan() -> None:
+    assert sorted(path.stem for path in FOLDER.glob("*.toml")) == pair_names()
+
+
+@pytest.mark.parametrize("paper", [False, True])
+@pytest.mark.parametrize("pair", pair_names())
+def test_every_row_is_a_recipe(table: ModuleType, pair: str, paper: bool, tmp_path: Path) -> None:
+    bench = _bench(table, pair, paper, tmp_path)
+    assert {"none", "logits"} <= {row.name.partition(" ")[0] for row in bench.plan.rows}
+    for row in bench.plan.rows:
+        recipe = bench.recipe(row, seed=1)
+        check_names(recipe)
+        student = recipe.distill.student
+        assert student.seed == 1
+        parse(family.load("distill", student.method).Config, student.options, row.name)
+        parse(family.load("datasets", recipe.data.layout).Config, dict(recipe.data.options), row.name)
+
+
+def test_mean_interval_and_gain_paired_by_seed(table: ModuleType, tmp_path: Path) -> None:
+    rows = (table.Row("none"), table.Row("method"))
+    plan = table.Plan(training=(), sets={"set": "x"}, show={"psnr": ".2f"}, rows=rows)
+    known = {"teacher": {"name": "teacher", "sets": {"set": {"psnr": 40.0}}}}
+    for name, values in (("none", (30.0, 31.0, 32.0)), ("method", (30.5, 31.5, 32.5))):
+        for seed, value in enumerate(values):
+            known[f"{name} seed {seed}"] = {"name": name, "seed": seed, "sets": {"set": {"psnr": value}}}
+    lines = table.table(plan, known).splitlines()
+    assert "| none | 3 | 31.00 ± 2.48 |" in lines  # 4.303 * 1 / sqrt(3)
+    assert "| method − none, paired by seed | 3 | +0.50 ± 0.00 |" in lines
+
+
+def test_a_result_is_added_to_those_that_are_there(table: ModuleType, tmp_path: Path) -> None:
+    bench = _bench(table, "edsr_from_edsr", False, tmp_path)
+    bench.keep("a", {"name": "a"})
+    bench.keep("b", {"name": "b"})
+    assert json.loads(bench.results.read_text()) == {"a": {"name": "a"}, "b": {"name": "b"}}
