@@ -37,8 +37,8 @@ class Change:
     """
 
     density: float = 1.8
-    gain: float = 0.2
-    gamma: float = 0.3
+    gain: float = 0.08
+    gamma: float = 0.1
 
 
 def haze_of(hazy: Picture, clear: Picture) -> Haze:

@@ -25,7 +25,9 @@ def picture_paths(folder: Path) -> list[Path]:
         raise InputError(f"{folder} is not a folder; a folder of PNG or JPEG pictures was expected")
     paths = sorted(p for p in folder.iterdir() if p.is_file() and p.name.lower() not in _PASSED_OVER)
     if not paths:
-        raise InputError(f"{folder} is empty; a folder of PNG or JPEG pictures was expected")
+        folders = sum(p.is_dir() for p in folder.iterdir())
+        found = f"holds {folders} folders and no pictures" if folders else "is empty"
+        raise InputError(f"{folder} {found}; a folder of PNG or JPEG pictures was expected")
     return paths
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from edgekd.core.errors import InputError
-from edgekd.datasets._pictures import read_picture, read_pictures
+from edgekd.datasets._pictures import picture_paths, read_picture, read_pictures
 
 OPTIONS = {"scale": 2}
 
@@ -42,3 +42,11 @@ def test_pictures_come_in_order_of_name_and_notes_are_passed_over(tmp_path: Path
         _save(tmp_path / name, _noise(4, 4, 3))
     (tmp_path / "README.md").write_text("whose they are")
     assert [path.name for path, _ in read_pictures(tmp_path)] == ["a.png", "b.png"]
+
+
+def test_folder_of_folders_is_told_from_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    with pytest.raises(InputError, match="holds 1 folders and no pictures"):
+        picture_paths(tmp_path)
+    with pytest.raises(InputError, match="train is empty"):
+        picture_paths(tmp_path / "train")
