@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgekd.core.errors import InputError
+from edgekd.networks.pixel_shuffle import RGB_MEAN, upsampler
 
-# Mean colour of DIV2K, 0..1; BasicSR subtracts the same.
-RGB_MEAN = (0.4488, 0.4371, 0.4040)
 # Channels of the head, whatever the body's are; the authors' choice.
 HEAD_CHANNELS = 64
 HEADS, MLP_RATIO = 6, 2
@@ -223,20 +222,6 @@ class SwinIR(nn.Module):
             x = group(x, mask)
         normed: Tensor = self.norm(x.permute(0, 2, 3, 1))
         return normed.permute(0, 3, 1, 2)
-
-
-def upsampler(channels: int, scale: int) -> nn.Sequential:
-    """Convolutions and pixel shuffles that enlarge by ``scale``: x4 is x2 twice, as in BasicSR.
-
-    Raises:
-        InputError: ``scale`` is none of 2, 3, 4.
-    """
-    if scale not in (2, 3, 4):
-        raise InputError(f"scale = {scale!r} in [network]; 2, 3 or 4 was expected, the same as task.scale")
-    layers: list[nn.Module] = []
-    for factor in (2, 2) if scale == 4 else (scale,):
-        layers += [nn.Conv2d(channels, channels * factor**2, 3, padding=1), nn.PixelShuffle(factor)]
-    return nn.Sequential(*layers)
 
 
 def _check(channels: int, window: int, image_size: int) -> None:
