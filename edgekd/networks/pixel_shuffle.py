@@ -1,8 +1,8 @@
 """Super-resolution networks that work at the low resolution and enlarge at the end, by convolutions and pixel shuffles.
 
 Source: W. Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional
-Neural Network", CVPR 2016. State-dict keys are BasicSR's: ``conv_first``, ``body``, ``conv_after_body``, ``upsample.N``,
-``conv_last``.
+Neural Network", CVPR 2016. State-dict keys are BasicSR's: ``conv_first``, ``body``, ``conv_after_body``,
+``upsample.N``, ``conv_last``.
 """
 
 from __future__ import annotations
