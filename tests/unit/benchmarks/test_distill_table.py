@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import tomllib
@@ -28,7 +29,7 @@ def table() -> ModuleType:
     return module
 
 
-def _bench(table: ModuleType, pair: str, paper: bool, tmp_path: Path) -> object:
+def _bench(table: ModuleType, pair: str, paper: bool, tmp_path: Path) -> Any:
     plan = parse(table.Plan, tomllib.loads((FOLDER / f"{pair}.toml").read_text()), pair)
     return table.Bench(pair, plan, tmp_path, tmp_path, tmp_path / "results.json", paper)
 
