@@ -27,6 +27,7 @@ from typing import Any
 import tomllib
 import torch
 
+from edgekd.bench.accuracy import judged
 from edgekd.bench.measure import stopwatch
 from edgekd.checkpoint import load_weights, network
 from edgekd.core import family
@@ -37,7 +38,7 @@ from edgekd.core.schema import parse, to_plain
 from edgekd.core.sections import Recipe
 from edgekd.datasets._item import Item
 from edgekd.distill import _loop
-from edgekd.distill._data import figures, validate
+from edgekd.distill._data import validate
 
 _HERE = Path(__file__).resolve().parent
 # Student's t, two-sided 95 %, by degrees of freedom.
@@ -163,7 +164,7 @@ def references(bench: Bench, recipe: Recipe) -> None:
 def without(bench: Bench, recipe: Recipe) -> dict[str, dict[str, dict[str, float]]]:
     """Score what needs no network, by the task's ``baselines`` or ``baseline``: label → set → metric → value."""
     assert recipe.pair is not None, "a pair's recipe has [pair]"
-    task = family.load("tasks", recipe.pair.task)
+    task: Any = family.load("tasks", recipe.pair.task)
     found: dict[str, dict[str, dict[str, float]]] = {}
     for name, items in bench.items(recipe).items():
         outputs: dict[str, list[Any]] = {}
@@ -178,7 +179,7 @@ def without(bench: Bench, recipe: Recipe) -> dict[str, dict[str, dict[str, float
             for label, picture in made.items():
                 outputs.setdefault(label, []).append(picture)
         for label, pictures in outputs.items():
-            found.setdefault(label, {})[name] = figures(pictures, truths, task, recipe.task)
+            found.setdefault(label, {})[name] = dict(judged(tuple(pictures), truths, task, recipe.task).overall)
     return found
 
 

@@ -87,7 +87,7 @@ def agreement(outputs: Sequence[Array], reference: Sequence[Array], task: Task, 
     Returns:
         The task's metrics, each called ``agreement_<metric>``.
     """
-    found = _scored(tuple(outputs), [as_truth(answer, task, options) for answer in reference], task, options)
+    found = judged(tuple(outputs), [as_truth(answer, task, options) for answer in reference], task, options)
     return replace(
         found,
         overall={AGREEMENT + metric: value for metric, value in found.overall.items()},
@@ -110,10 +110,11 @@ def scored(outputs: Iterable[Array], samples: Samples, task: Task, options: Mapp
     """Score answers by the samples' truth. Raises InputError where they have none."""
     if samples.truth is None:
         raise InputError(f"the samples ({samples.source}) hold no truth to score by; make them from whole pictures")
-    return _scored(tuple(outputs), list(samples.truth), task, options)
+    return judged(tuple(outputs), list(samples.truth), task, options)
 
 
-def _scored(outputs: tuple[Array, ...], truths: Sequence[Array], task: Task, options: Mapping[str, Any]) -> Accuracy:
+def judged(outputs: tuple[Array, ...], truths: Sequence[Array], task: Task, options: Mapping[str, Any]) -> Accuracy:
+    """Score answers by truths, in order; a set's figures are the task's ``summarize``, else means over samples."""
     scores = [task.metric(output, truth, options) for output, truth in zip(outputs, truths, strict=True)]
     per_sample = {metric: tuple(float(one[metric]) for one in scores) for metric in scores[0]}
     overall = {metric: float(np.mean(values)) for metric, values in per_sample.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from edgekd.bench import accuracy
 from edgekd.core import family
 from edgekd.core.errors import InputError
 from edgekd.core.schema import parse
@@ -90,7 +90,7 @@ def batches(
     starts = (step * config.batch_size + index * size for step in range(first_step, config.steps))
     loader = DataLoader(
         _Stream(data.training),
-        batch_sampler=[list(range(start, start + size)) for start in starts],
+        batch_sampler=(list(range(start, start + size)) for start in starts),
         num_workers=config.workers,
         pin_memory=device.type == "cuda",
     )
@@ -99,7 +99,7 @@ def batches(
 
 
 def validate(
-    network: torch.nn.Module, items: Sequence[Item], task: ModuleType, options: Mapping[str, Any]
+    network: torch.nn.Module, items: Sequence[Item], task: Any, options: Mapping[str, Any]
 ) -> dict[str, float]:
     """Score a network in eval mode, float32, on whole pictures.
 
@@ -119,15 +119,4 @@ def validate(
         outputs.append(task.postprocess(answer, options))
         truths.append(truth)
     network.train(was_training)
-    return figures(outputs, truths, task, options)
-
-
-def figures(
-    outputs: Sequence[NDArray[Any]], truths: Sequence[NDArray[Any]], task: ModuleType, options: Mapping[str, Any]
-) -> dict[str, float]:
-    """Return a set's figures: the task's ``summarize`` where it has one, else the mean over pictures."""
-    if hasattr(task, "summarize"):
-        summary: dict[str, float] = task.summarize(outputs, truths, options)
-        return summary
-    scores = [task.metric(output, truth, options) for output, truth in zip(outputs, truths, strict=True)]
-    return {name: float(sum(score[name] for score in scores) / len(scores)) for name in scores[0]}
+    return dict(accuracy.judged(tuple(outputs), truths, task, options).overall)

@@ -1,7 +1,7 @@
 """FitNet hints: the student's features, through a regressor, are to equal the teacher's, at every tap.
 
 Formula: L = task * criterion(S(x), y) + hint * sum_j 1/2 * mean((F_t^j - r_j(F_s^j))²) + alpha * d(S(x), T(x)), r_j a
-1x1 convolution; d is the L1 distance of pictures, or tau² * KL(softmax(T(x) / tau) || softmax(S(x) / tau)) of classes.
+1x1 convolution; d is the criterion for pictures, or tau² * KL(softmax(T(x) / tau) || softmax(S(x) / tau)) for classes.
 Source: A. Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv 1412.6550, eq. 3 (hint) and eq. 2
 (soft targets).
 Differs from the paper: the mean over elements instead of their sum; any number of taps instead of one; hints all along

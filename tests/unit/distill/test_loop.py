@@ -81,6 +81,21 @@ def _train(pair: Path, out: str, *overrides: str) -> Path:
     return _loop.run(_job(pair, out), load_recipe(pair / "recipe.toml", overrides))
 
 
+def _train_interrupted(pair: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> None:
+    """Train into "parts" until the fifth step asks for its data."""
+    honest: Callable[..., object] = Training.__getitem__
+
+    def interrupted(self: Training, index: int) -> object:
+        if index >= 16:
+            raise KeyboardInterrupt
+        return honest(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "__getitem__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _train(pair, "parts", *overrides)
+
+
 def _losses(out: Path) -> list[list[str]]:
     with (out / "log.csv").open() as file:
         return list(csv.reader(file))
@@ -96,17 +111,7 @@ def test_training_lowers_the_loss(pair: Path) -> None:
 def test_interrupted_training_resumes_to_the_bit(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_log, "LOG_EVERY", 1)
     whole = _train(pair, "whole").read_bytes()
-    honest: Callable[..., object] = Training.__getitem__
-
-    def interrupted(self: Training, index: int) -> object:
-        if index >= 16:
-            raise KeyboardInterrupt
-        return honest(self, index)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Training, "__getitem__", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            _train(pair, "parts")
+    _train_interrupted(pair, monkeypatch)
     assert not (pair.parent / "parts" / "student.safetensors").exists()
     assert _train(pair, "parts").read_bytes() == whole
     # Step 4 was logged before the interrupt and taken again from the checkpoint of step 3: it stands there once.
@@ -199,17 +204,7 @@ def test_a_loop_with_everything_on_resumes_to_the_bit(pair: Path, monkeypatch: p
         "distill.student.rates={adaptors=10.0}",
     )
     whole = _train(pair, "whole", *everything).read_bytes()
-    honest: Callable[..., object] = Training.__getitem__
-
-    def interrupted(self: Training, index: int) -> object:
-        if index >= 16:
-            raise KeyboardInterrupt
-        return honest(self, index)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Training, "__getitem__", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            _train(pair, "parts", *everything)
+    _train_interrupted(pair, monkeypatch, *everything)
     assert _train(pair, "parts", *everything).read_bytes() == whole
 
 
