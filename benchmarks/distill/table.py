@@ -230,7 +230,6 @@ def table(plan: Plan, known: Mapping[str, Any]) -> str:
     columns = [(name, metric) for name in plan.sets for metric in plan.show]
     heads = ["", "seeds", *(f"{name} {metric}" if len(plan.sets) > 1 else metric for name, metric in columns)]
     lines = [f"| {' | '.join(heads)} |", f"|---|{'--:|' * (len(heads) - 1)}"]
-    control: dict[int, dict[str, Any]] = {}
     names = [entry["name"] for key, entry in list(known.items())[::-1] if key.startswith(("without", "teacher"))]
     for name in [*names, *(row.name for row in plan.rows)]:
         entries = [entry for entry in known.values() if entry["name"] == name]
@@ -238,9 +237,7 @@ def table(plan: Plan, known: Mapping[str, Any]) -> str:
             continue
         cells = [_cell([e["sets"][s][m] for e in entries if s in e["sets"]], plan.show[m]) for s, m in columns]
         lines.append(f"| {name} | {len(entries) if 'seed' in entries[0] else ''} | {' | '.join(cells)} |")
-        if name == "none":
-            control = {entry["seed"]: entry for entry in entries}
-    lines += _gains(plan, known, control, columns)
+    lines += _gains(plan, known, columns)
     lines += [
         f"| *{paper.name} (the paper's setting, not comparable)* | | {paper.figure} |{' |' * (len(columns) - 1)}"
         for paper in plan.papers
@@ -248,20 +245,19 @@ def table(plan: Plan, known: Mapping[str, Any]) -> str:
     return "\n".join(lines) + ("\n\n" + plan.note if plan.note else "") + "\n"
 
 
-def _gains(
-    plan: Plan, known: Mapping[str, Any], control: Mapping[int, Any], columns: Sequence[tuple[str, str]]
-) -> list[str]:
-    """Lines of each method's gain over the control, paired by seed."""
+def _gains(plan: Plan, known: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> list[str]:
+    """Lines of what each method of several seeds gains over the two controls, paired by seed."""
+    by_name = {row.name: {e["seed"]: e["sets"] for e in known.values() if e["name"] == row.name} for row in plan.rows}
+    several = [name for name, runs in by_name.items() if len(runs) > 1]
     lines = []
-    for row in plan.rows:
-        entries = [e for e in known.values() if e["name"] == row.name and e.get("seed") in control]
-        if row.name == "none" or len(entries) < 2:
-            continue
-        gains = [
-            _cell([e["sets"][s][m] - control[e["seed"]]["sets"][s][m] for e in entries], "+" + plan.show[m])
-            for s, m in columns
-        ]
-        lines.append(f"| {row.name} − none, paired by seed | {len(entries)} | {' | '.join(gains)} |")
+    for control in (name for name in several if name == "none" or name.startswith("logits")):
+        for name in several[several.index(control) + 1 :]:
+            seeds = sorted(by_name[name].keys() & by_name[control].keys())
+            if len(seeds) < 2:
+                continue
+            pairs = [(by_name[name][seed], by_name[control][seed]) for seed in seeds]
+            gains = [_cell([a[s][m] - b[s][m] for a, b in pairs], "+" + plan.show[m]) for s, m in columns]
+            lines.append(f"| {name} − {control}, paired by seed | {len(seeds)} | {' | '.join(gains)} |")
     return lines
 
 

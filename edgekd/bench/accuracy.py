@@ -85,15 +85,21 @@ def agreement(outputs: Sequence[Array], reference: Sequence[Array], task: Task, 
         options: The recipe's ``[task]``.
 
     Returns:
-        The task's metrics, each called ``agreement_<metric>``.
+        The task's metrics, each called ``agreement_<metric>``; what it agrees by comes first.
     """
     found = judged(tuple(outputs), [as_truth(answer, task, options) for answer in reference], task, options)
+    ordered = sorted(found.overall, key=lambda metric: metric != agrees_by(task))
     return replace(
         found,
-        overall={AGREEMENT + metric: value for metric, value in found.overall.items()},
+        overall={AGREEMENT + metric: found.overall[metric] for metric in ordered},
         per_sample={AGREEMENT + metric: values for metric, values in found.per_sample.items()},
         of_set=tuple(AGREEMENT + metric for metric in found.of_set),
     )
+
+
+def agrees_by(task: Task) -> str:
+    """Return the metric by which answers are held against another network's: ``AGREES_BY``, else the primary one."""
+    return getattr(task, "AGREES_BY", task.PRIMARY)
 
 
 def as_truth(output: Array, task: Task, options: Mapping[str, Any]) -> Array:

@@ -256,7 +256,8 @@ def _scores(subjects: Sequence[Subject], sessions: Mapping[str, Session], settin
         shown = {task.BASELINE: baseline.outputs, **given} if baseline else given
     if (pictures := shown_archive(samples, shown, task, options)) is not None:
         pictures.save(_pictures_path(out))
-    return _Scores((AGREEMENT if samples.truth is None else "") + task.PRIMARY, scores, baseline, notes)
+    primary = AGREEMENT + accuracy.agrees_by(task) if samples.truth is None else task.PRIMARY
+    return _Scores(primary, scores, baseline, notes)
 
 
 def _notes(subject: Subject, weight: memory.Memory) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class Pictures:
         for index, name in enumerate(names):
             row = [Picture(label, archive.inputs[label][index], _score(result, label, index)) for label in labels]
             if archive.truth is not None:
-                row.append(Picture(_true(result), archive.truth[index]))
+                row.append(Picture(true_label(result), archive.truth[index]))
             samples[name] = tuple(row)
         said = archive.texts
         answers = {name: tuple((who, said[who][i]) for who in said) for i, name in enumerate(names)} if said else {}
@@ -80,7 +80,7 @@ def _score(result: BenchmarkResult, label: str, index: int) -> float | None:
     return values[index] if index < len(values) else None
 
 
-def _true(result: BenchmarkResult) -> str:
+def true_label(result: BenchmarkResult) -> str:
     """Call the truth "original" where it is a picture that was restored, "truth" where it is labels."""
     return ORIGINAL if result.primary_metric.startswith(("psnr", "ssim")) else TRUTH
 

@@ -29,7 +29,7 @@ from edgekd.report._figures import (
     metric_words,
     notices,
 )
-from edgekd.report._pictures import Picture, Pictures, png
+from edgekd.report._pictures import ORIGINAL, Picture, Pictures, png, true_label
 from edgekd.report._verdict import sentences
 
 FILE_NAME = "report.html"
@@ -79,6 +79,7 @@ def _data(result: BenchmarkResult, pictures: Pictures) -> dict[str, Any]:
             "words": metric_words(metric, result.reference),
             "scale": metric_scale(metric),
         },
+        "restores": true_label(result) == ORIGINAL,
         "samples": [
             {**_sample(name, row, result), "answers": pictures.answers.get(name, ())}
             for name, row in pictures.samples.items()

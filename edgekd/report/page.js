@@ -251,10 +251,13 @@ function toggles(box, labels, pick) {
 
 function viewer() {
   const overview = $("overview"), crops = $("crops"), lens = make("i");
-  const windows = [128, 64, 32];
-  let sample = samples[0], side = 64, centre = [0.5, 0.5];
+  // Restored pictures differ in detail, labels as a whole; 0 is all of the picture.
+  const windows = [0, 128, 64, 32], detail = data.restores && Math.max(...samples.map((s) => s.high)) > 128;
+  let sample = samples[0], side = 0, centre = [0.5, 0.5];
   function place() {
-    const [w, h] = [Math.min(1, side / sample.wide), Math.min(1, side / sample.high)];
+    const share = (size) => (side ? Math.min(1, side / size) : 1), [w, h] = [share(sample.wide), share(sample.high)];
+    crops.style.setProperty("--shape", side ? "1" : `${sample.wide} / ${sample.high}`);
+    lens.hidden = !side;
     const inside = (at, size) => Math.min(Math.max(at, size / 2), 1 - size / 2);
     centre = [inside(centre[0], w), inside(centre[1], h)];
     const [x, y] = [centre[0] - w / 2, centre[1] - h / 2];
@@ -295,7 +298,7 @@ function viewer() {
     place();
   });
   toggles($("tabs"), samples.map((s) => s.name), show)(0);
-  toggles($("zooms"), windows.map((w) => `${w} px`), (i) => ((side = windows[i]), place()))(1);
+  toggles($("zooms"), windows.map((w) => (w ? `${w} px` : "whole")), (i) => ((side = windows[i]), place()))(detail ? 2 : 0);
 }
 
 $("download").addEventListener("click", () => {

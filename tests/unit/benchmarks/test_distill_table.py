@@ -53,15 +53,22 @@ def test_every_row_is_a_recipe(table: ModuleType, pair: str, paper: bool, tmp_pa
 
 
 def test_mean_interval_and_gain_paired_by_seed(table: ModuleType, tmp_path: Path) -> None:
-    rows = (table.Row("none"), table.Row("method"))
+    rows = (table.Row("none"), table.Row("logits"), table.Row("method"), table.Row("once"))
     plan = table.Plan(training=(), sets={"set": "x"}, show={"psnr": ".2f"}, rows=rows)
     known = {"teacher": {"name": "teacher", "sets": {"set": {"psnr": 40.0}}}}
-    for name, values in (("none", (30.0, 31.0, 32.0)), ("method", (30.5, 31.5, 32.5))):
+    for name, values in (
+        ("none", (30.0, 31.0, 32.0)),
+        ("logits", (30.5, 31.5)),
+        ("method", (30.5, 31.5, 32.5)),
+        ("once", (33.0,)),
+    ):
         for seed, value in enumerate(values):
             known[f"{name} seed {seed}"] = {"name": name, "seed": seed, "sets": {"set": {"psnr": value}}}
     lines = table.table(plan, known).splitlines()
     assert "| none | 3 | 31.00 ± 2.48 |" in lines  # 4.303 * 1 / sqrt(3)
     assert "| method − none, paired by seed | 3 | +0.50 ± 0.00 |" in lines
+    assert "| method − logits, paired by seed | 2 | +0.00 ± 0.00 |" in lines
+    assert not any(line.startswith("| once −") for line in lines), "one seed has no interval"
 
 
 def test_a_result_is_added_to_those_that_are_there(table: ModuleType, tmp_path: Path) -> None:
