@@ -118,6 +118,8 @@ class Bench:
         train = to_plain(recipe.distill.student)
         for free in ("checkpoint_every", "validate_every", "workers"):
             train.pop(free)
+        if not recipe.distill.student.teacher_precision:
+            train.pop("teacher_precision")
         taught = family.load("distill", recipe.distill.student.method).NEEDS_TEACHER
         return digest_of([plain, train, sha256_of(self.teacher(recipe)) if taught else ""])[:16]
 

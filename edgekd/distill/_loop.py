@@ -151,9 +151,9 @@ class _Step(nn.Module):
     def forward(self, x: Tensor, target: Tensor, progress: float) -> dict[str, Tensor]:
         """(N, C, H, W), its target → the method's terms."""
         x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            with torch.no_grad():
-                taught = self.teacher(x) if self.teacher is not None else {}
+        with torch.no_grad(), self._cast("teacher", x):
+            taught = self.teacher(x) if self.teacher is not None else {}
+        with self._cast("student", x):
             learnt = self.student(x)
         taps_s, taps_t = _float(learnt), _float(taught)
         if self.answers is not None:
@@ -168,8 +168,12 @@ class _Step(nn.Module):
         """Run a network on from a tap; see ``_setting.Resume``."""
         tapped = self.student if role == "student" else self.teacher
         assert tapped is not None, "a method that resumes the teacher needs one"
-        with torch.autocast(value.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+        with self._cast(role, value):
             return tapped.resume(at, value, until).float()
+
+    def _cast(self, role: str, x: Tensor) -> torch.autocast:
+        own = self.config.teacher_precision if role == "teacher" else ""
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=(own or self.config.precision) == "bf16")
 
     def to(self, *args: Any, **kwargs: Any) -> _Step:
         """Move the teacher along: it is no submodule, so that nothing of it is trained, averaged or saved."""

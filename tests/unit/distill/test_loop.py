@@ -167,6 +167,21 @@ def test_teacher_is_in_eval_mode_and_untouched(pair: Path, monkeypatch: pytest.M
     assert all(torch.equal(tensor, fresh[name]) for name, tensor in seen[0].state_dict().items())
 
 
+def test_the_teacher_may_run_in_a_precision_of_its_own(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, set[torch.dtype]] = {"student": set(), "teacher": set()}
+    tapped = _loop.Tapped.__call__
+
+    def noted(self: _loop.Tapped, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        taps: dict[str, torch.Tensor] = tapped(self, x)
+        if torch.is_autocast_enabled("cpu") or self.network.training:
+            seen[self.role].add(taps["output"].dtype)
+        return taps
+
+    monkeypatch.setattr(_loop.Tapped, "__call__", noted)
+    _train(pair, "out", "distill.student.teacher_precision=bf16")
+    assert seen == {"student": {torch.float32}, "teacher": {torch.bfloat16}}
+
+
 def test_loss_that_is_not_a_number_names_the_step(pair: Path) -> None:
     with pytest.raises(InputError, match=r"the loss is nan at step 0 \(samples 0 to 3\).*learning_rate"):
         _train(pair, "out", "distill.student.options.alpha=nan")
