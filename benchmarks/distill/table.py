@@ -7,7 +7,8 @@ What to train stands in ``benchmarks/distill/<pair>.toml``; the teacher too, whe
 is done is not run again, one that was stopped goes on where it was; start the command twice and the two share the runs.
 Figures go into ``results/<pair>.json`` (``<pair>-paper.json``), one run a key, with the digest of its configuration and
 teacher: a changed recipe trains again. The table replaces what stands between the two ``table`` marks (``paper table``)
-of the pair's model card. Without --data nothing is trained.
+of the pair's model card, and one line a pair stands between README.md's ``distilled`` marks. Without --data nothing is
+trained.
 """
 
 from __future__ import annotations
@@ -247,6 +248,29 @@ def table(plan: Plan, known: Mapping[str, Any]) -> str:
     return "\n".join(lines) + ("\n\n" + plan.note if plan.note else "") + "\n"
 
 
+def essence(benches: Sequence[Bench]) -> str:
+    """Write README's table: a line a pair, the first metric of the first set."""
+    lines = ["| pair | | seeds | doing without | teacher | no teacher | logits | the paper's method |"]
+    lines.append("|---|---|--:|--:|--:|--:|--:|--:|")
+    for bench in benches:
+        (of, *_), (metric, *_) = bench.plan.sets, bench.plan.show
+        found: dict[str, list[float]] = {}
+        for key, entry in bench.known().items():
+            name = "without" if key.startswith("without") else entry["name"].partition(" ")[0]
+            # A row of a method's variants is named after it, with a comma or more words.
+            if name in ("without", entry["name"]) or name == "logits":
+                found.setdefault(name, []).append(entry["sets"][of][metric])
+        method = next(row.name for row in bench.plan.rows if not row.name.startswith(("none", "logits")))
+        found["without"] = [max(found["without"])] if "without" in found else []
+        if not {"teacher", "none", "logits", method} <= found.keys():
+            continue
+        cells = [_cell(found[name], bench.plan.show[metric]) for name in ("teacher", "none", "logits", method)]
+        spared = _cell(found["without"], bench.plan.show[metric]) if found["without"] else ""
+        what = f"[{bench.pair}](models/{bench.pair}) | {of}, {metric} | {len(found[method])} | {spared}"
+        lines.append(f"| {what} | {' | '.join(cells)} ({method}) |")
+    return "\n".join(lines) + "\n"
+
+
 def _gains(plan: Plan, known: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> list[str]:
     """Lines of what each method of several seeds gains over the two controls, paired by seed."""
     by_name = {row.name: {e["seed"]: e["sets"] for e in known.values() if e["name"] == row.name} for row in plan.rows}
@@ -287,11 +311,14 @@ def run(bench: Bench, only: str) -> None:
 def publish(bench: Bench) -> str:
     """Write the table of what is known into the pair's card, and return it."""
     text = table(bench.plan, bench.known())
-    card = bench.folder() / "README.md"
-    mark = "paper table" if bench.paper else "table"
-    marks = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end of {mark} -->)", re.DOTALL)
-    write_atomic(card, marks.sub(lambda found: found[1] + text + found[2], card.read_text()))
+    replace_between(bench.folder() / "README.md", "paper table" if bench.paper else "table", text)
     return text
+
+
+def replace_between(path: Path, mark: str, text: str) -> None:
+    """Put ``text`` between a file's two marks."""
+    marks = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end of {mark} -->)", re.DOTALL)
+    write_atomic(path, marks.sub(lambda found: found[1] + text + found[2], path.read_text()))
 
 
 def main() -> None:
@@ -308,12 +335,19 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     for pair in args.pair:
-        plan = parse(Plan, tomllib.loads((_HERE / f"{pair}.toml").read_text()), pair)
-        name = f"{pair}-paper" if args.paper else pair
-        bench = Bench(pair, plan, args.data, args.output / name, _HERE / "results" / f"{name}.json", args.paper)
+        bench = bench_of(pair, args.data, args.output, paper=args.paper)
         if args.data is not None:
             run(bench, args.only)
-        sys.stdout.write(f"## {name}\n\n{publish(bench)}\n")
+        sys.stdout.write(f"## {bench.results.stem}\n\n{publish(bench)}\n")
+    every = [bench_of(pair, args.data, args.output, paper=False) for pair in plans]
+    replace_between(_HERE.parents[1] / "README.md", "distilled", essence(every))
+
+
+def bench_of(pair: str, data: Path, out: Path, *, paper: bool) -> Bench:
+    """Read a pair's plan."""
+    plan = parse(Plan, tomllib.loads((_HERE / f"{pair}.toml").read_text()), pair)
+    name = f"{pair}-paper" if paper else pair
+    return Bench(pair, plan, data, out / name, _HERE / "results" / f"{name}.json", paper)
 
 
 if __name__ == "__main__":

@@ -96,8 +96,8 @@ class TrainConfig:
         rates: Prefix of a parameter's name → factor on its learning rate; "adaptors" are the method's own.
         ema: Decay of the weights' moving average, which then is the result; 0 is none.
         keep: Whether the last or the best validated weights are the result.
-        precision: Of autocast; "bf16" keeps the weights in float32. ``teacher_precision`` is the frozen teacher's, "" the
-            same: on CPUs, depthwise convolutions are slower in bf16 and attention is twice as fast.
+        precision: Of autocast; "bf16" keeps the weights in float32. ``teacher_precision`` is the frozen teacher's, ""
+            the same: on CPUs, depthwise convolutions are slower in bf16 and attention is twice as fast.
         validate_every: Steps between validations; 0 validates at the end alone.
         workers: Processes that read data.
     """

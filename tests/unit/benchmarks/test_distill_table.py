@@ -71,6 +71,18 @@ def test_mean_interval_and_gain_paired_by_seed(table: ModuleType, tmp_path: Path
     assert not any(line.startswith("| once −") for line in lines), "one seed has no interval"
 
 
+def test_readme_has_one_line_a_pair_of_whose_controls_all_is_known(table: ModuleType, tmp_path: Path) -> None:
+    bench = _bench(table, "edsr_from_edsr", False, tmp_path)
+    figures = {"teacher": 32.0, "none": 31.0, "logits": 31.5, "mipkd, feature weight 0.1": 99.0}
+    for name, value in figures.items():
+        bench.keep(name, {"name": name, "seed": 0, "sets": {"BSDS": {"psnr_y_db": value}}})
+    assert len(table.essence([bench]).splitlines()) == 2, "the method itself has no figure yet"
+    bench.keep("without bicubic", {"name": "bicubic", "sets": {"BSDS": {"psnr_y_db": 29.0}}})
+    bench.keep("mipkd seed 0", {"name": "mipkd", "seed": 0, "sets": {"BSDS": {"psnr_y_db": 31.75}}})
+    line = table.essence([bench]).splitlines()[-1]
+    assert line.endswith("| BSDS, psnr_y_db | 1 | 29.00 | 32.00 | 31.00 | 31.50 | 31.75 (mipkd) |")
+
+
 def test_a_result_is_added_to_those_that_are_there(table: ModuleType, tmp_path: Path) -> None:
     bench = _bench(table, "edsr_from_edsr", False, tmp_path)
     bench.keep("a", {"name": "a"})
