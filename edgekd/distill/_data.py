@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from edgekd.bench import accuracy
 from edgekd.core import family
+from edgekd.core.artifact import digest_of
 from edgekd.core.errors import InputError
 from edgekd.core.schema import parse
 from edgekd.core.sections import Recipe, TrainConfig
@@ -53,6 +54,15 @@ def open_data(folders: Sequence[Path], recipe: Recipe, config: TrainConfig, layo
     options = parse(module.Config, given, "data.options")
     training = module.Training(folders, options, recipe.task, config.seed)
     return Data(training, module.validation(folders, options, recipe.task))
+
+
+def listing(folders: Sequence[Path]) -> str:
+    """Return a digest of the folders' files, by name and size: folders may move, and nothing is read."""
+    files = [
+        [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in sorted(folder.rglob("*"))]
+        for folder in folders
+    ]
+    return digest_of(files)
 
 
 class _Stream(Dataset[tuple[NDArray[Any], NDArray[Any]]]):

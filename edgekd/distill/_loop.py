@@ -24,11 +24,11 @@ from torch import Tensor, nn
 
 from edgekd.checkpoint import load_weights, network, save_state
 from edgekd.core import family
-from edgekd.core.artifact import locked, write_atomic
+from edgekd.core.artifact import digest_of, locked, sha256_of, write_atomic
 from edgekd.core.errors import InputError
-from edgekd.core.schema import parse
+from edgekd.core.schema import parse, to_plain
 from edgekd.core.sections import Recipe, Role, TrainConfig
-from edgekd.distill._data import Data, batches, open_data, validate
+from edgekd.distill._data import Data, batches, listing, open_data, validate
 from edgekd.distill._log import Log
 from edgekd.distill._schedule import learning_rate, optimizer_of
 from edgekd.distill._setting import OUTPUT, Setting, Shape, criterion_named
@@ -98,7 +98,7 @@ def _train(job: Job, recipe: Recipe, config: TrainConfig, accelerator: Accelerat
     # Convolutions in bfloat16 take half the time on pixels that lie together, on CPUs and GPUs alike.
     step_module.to(accelerator.device, memory_format=torch.channels_last)
     optimizer = optimizer_of(student, adaptors, config)
-    state = State(student, loss, [optimizer, *own], config)
+    state = State(student, loss, [optimizer, *own], config, _origin(job, recipe))
     last, best = job.out / "last.safetensors", job.out / "best.safetensors"
     if last.exists():
         state.load(last)
@@ -137,6 +137,18 @@ def _train(job: Job, recipe: Recipe, config: TrainConfig, accelerator: Accelerat
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return result
+
+
+def _origin(job: Job, recipe: Recipe) -> dict[str, str]:
+    """Name what a run is made from besides its configuration: a checkpoint is not gone on with from anything else."""
+    taught = job.teacher is not None and family.load("distill", getattr(recipe.distill, job.role).method).NEEDS_TEACHER
+    options = {"layout": recipe.data.layout, "options": dict(recipe.data.options), "adapt": job.adapt}
+    return {
+        "recipe": digest_of([dict(recipe.task), options, to_plain(recipe.network)])[:16],
+        "data": listing(job.data)[:16],
+        "teacher": sha256_of(job.teacher)[:16] if taught and job.teacher else "",
+        "start": sha256_of(job.start)[:16] if job.start else "",
+    }
 
 
 class _Step(nn.Module):

@@ -27,6 +27,7 @@ class State:
         student, loss: The network, and the method with its adaptors.
         optimizers: Theirs first, then the method's own.
         config: Of the run; a checkpoint belongs to one.
+        origin: What else the run is made from, by name: a checkpoint belongs to that alone.
         average: Moving average of the student's state, where the config asks for one.
         step: Steps done.
         best: Best validated figure so far.
@@ -36,6 +37,7 @@ class State:
     loss: nn.Module
     optimizers: Sequence[torch.optim.Optimizer]
     config: TrainConfig
+    origin: Mapping[str, str]
     average: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
     best: float = float("-inf")
@@ -72,13 +74,13 @@ class State:
         """Load what ``save`` wrote.
 
         Raises:
-            InputError: The checkpoint belongs to another network, method, seed or configuration.
+            InputError: The checkpoint belongs to another network, method, seed, configuration or origin.
         """
         tensors, facts = read_tensors(path)
-        found = {key: facts.get(key) for key in self._identity()}
-        if found != self._identity():
+        unlike = [name for name, value in self._identity().items() if facts.get(name) != value]
+        if unlike:
             raise InputError(
-                f"{path} was trained with {found}, now {self._identity()} is asked for; choose another -o, or remove it"
+                f"{path} is from a training with another {', another '.join(unlike)}; choose another -o, or remove it"
             )
         try:
             self.student.load_state_dict(_under("student.", tensors))
@@ -99,7 +101,8 @@ class State:
 
     def _identity(self) -> dict[str, str]:
         plain = {key: value for key, value in to_plain(self.config).items() if key not in _FREE}
-        return {"seed": str(self.config.seed), "method": self.config.method, "config": digest_of(plain)[:16]}
+        own = {"seed": str(self.config.seed), "method": self.config.method, "configuration": digest_of(plain)[:16]}
+        return {**own, **self.origin}
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

@@ -187,10 +187,23 @@ def test_loss_that_is_not_a_number_names_the_step(pair: Path) -> None:
         _train(pair, "out", "distill.student.options.alpha=nan")
 
 
-def test_checkpoint_of_another_seed_or_network_is_not_resumed(pair: Path) -> None:
+def test_checkpoint_made_from_anything_else_is_not_resumed(pair: Path) -> None:
     _train(pair, "out")
-    with pytest.raises(InputError, match="seed"):
+    with pytest.raises(InputError, match="another seed, another configuration; choose another -o"):
         _train(pair, "out", "distill.student.seed=1")
+    with pytest.raises(InputError, match="another recipe; choose"):
+        _train(pair, "out", "data.options.patch=12")
+    (pair.parent / "pictures" / "2.png").rename(pair.parent / "pictures" / "another.png")
+    with pytest.raises(InputError, match="another data; choose"):
+        _train(pair, "out")
+    (pair.parent / "pictures" / "another.png").rename(pair.parent / "pictures" / "2.png")
+    save_weights(network(pair, "teacher"), pair / "weights" / "teacher.safetensors", torch.float32, {})
+    with pytest.raises(InputError, match="another teacher; choose"):
+        _train(pair, "out")
+
+
+def test_checkpoint_of_another_network_is_not_resumed(pair: Path) -> None:
+    _train(pair, "out")
     (pair / "model.py").write_text(MODEL.replace("Net(4)", "Net(5)"))
     with pytest.raises(InputError, match="another network"):
         _train(pair, "out")
