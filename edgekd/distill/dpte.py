@@ -14,15 +14,14 @@ Source: L. Tran, D. Park, "Distilled Pooling Transformer Encoder for Efficient R
 2412.14220 (2024), its section on distillation, with the weights and schedules of its released code.
 Differs from the paper: progress falls each step, not each epoch. The critic's fakes are this step's own pictures, made
 in train mode, not a second pass in inference mode. VGG16's weights are torchvision's, not Keras's (caffe's), fed -1..1
-alike. perceptual = "gradient" puts differences of neighbouring pixels at three scales in phi's place, for where no
-VGG16 weights are at hand.
+alike. perceptual = "pyramid" puts a Laplacian pyramid (P. Burt, E. Adelson, IEEE Transactions on Communications 31(4),
+1983; boxes for its Gaussians) in phi's place, for where no VGG16 weights are at hand.
 Floor: where student and teacher give the same picture the soft terms are 0; the hint's is not, since its adaptor starts
 at random, nor are the terms of the ground truth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -51,7 +50,7 @@ class Config:
         recon, hint, soft, adversarial: As in the formula; the defaults are the last release's.
         pixel, perceptual_weight: Weights of TA and of P within ``recon`` and ``soft``.
         transmission_aware: Off, W is 1 everywhere.
-        perceptual: "vgg16" needs ``vgg16``; "gradient" is the stand-in; "none" leaves P out.
+        perceptual: "vgg16" needs ``vgg16``; "pyramid" is the stand-in; "none" leaves P out.
         vgg16: Path of torchvision's vgg16 weights, a .safetensors or .pt state dict.
         decay: Of the teacher's terms, ``hint`` and ``soft``.
         critic_width: Channels of the critic's first level.
@@ -66,7 +65,7 @@ class Config:
     pixel: float = 1.0
     perceptual_weight: float = 1.0
     transmission_aware: bool = True
-    perceptual: Literal["vgg16", "gradient", "none"] = "vgg16"
+    perceptual: Literal["vgg16", "pyramid", "none"] = "vgg16"
     vgg16: str = ""
     decay: Literal["linear", "two_stage", "constant"] = "linear"
     critic_width: int = 16
@@ -110,7 +109,7 @@ class Dpte(nn.Module):
             self.adaptor = adaptor(setting.student[HINT][1], setting.teacher[HINT][1])
         self.features: nn.Module | None = None
         if config.compares_features:
-            self.features = Gradients() if config.perceptual == "gradient" else VGG16(Path(config.vgg16))
+            self.features = Pyramid() if config.perceptual == "pyramid" else VGG16(Path(config.vgg16))
         self.critic: Critic | None = None
         self._optimizers: list[torch.optim.Optimizer] = []
         if config.adversarial:
@@ -263,18 +262,23 @@ class VGG16(nn.Module):
         return x
 
 
-class Gradients(nn.Module):
-    """(N, 3, H, W) → (N, F): differences of neighbouring pixels, at full, half and quarter size.
+class Pyramid(nn.Module):
+    """(N, 3, H, W) → (N, F): what each halving of the picture loses, three times, and what is left.
 
-    A scale's values are weighed by the root of all scales' count over its own, so that the squared error's mean is
-    the mean over scales of each scale's own.
+    A level's values are weighed by the root of all levels' count over its own, so that the squared error's mean is
+    the mean over levels of each level's own.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) float32 → (N, F) float32."""
-        scales = [torch.cat(list(_differences(scaled)), dim=1) for scaled in _halved(x)]
-        total = sum(scale.shape[1] for scale in scales)
-        return torch.cat([scale * (total / (_SCALES * scale.shape[1])) ** 0.5 for scale in scales], dim=1)
+        levels: list[Tensor] = []
+        for _ in range(_SCALES):
+            half = functional.avg_pool2d(x, 2, ceil_mode=True)
+            levels.append((x - functional.interpolate(half, size=x.shape[2:], mode="nearest")).flatten(1))
+            x = half
+        levels.append(x.flatten(1))
+        total = sum(level.shape[1] for level in levels)
+        return torch.cat([level * (total / (len(levels) * level.shape[1])) ** 0.5 for level in levels], dim=1)
 
 
 def _he_normal(module: nn.Module) -> None:
@@ -285,21 +289,11 @@ def _he_normal(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _halved(x: Tensor) -> Iterator[Tensor]:
-    for scale in range(_SCALES):
-        yield functional.avg_pool2d(x, 2**scale) if scale else x
-
-
-def _differences(x: Tensor) -> Iterator[Tensor]:
-    yield (x[:, :, 1:] - x[:, :, :-1]).flatten(1)
-    yield (x[:, :, :, 1:] - x[:, :, :, :-1]).flatten(1)
-
-
 def _check(config: Config, setting: Setting) -> None:
     if config.perceptual == "vgg16" and config.compares_features and not config.vgg16:
         raise RecipeError(
             'options.perceptual = "vgg16" and options.vgg16 = ""; the path of torchvision\'s vgg16 weights was '
-            'expected: give it, or choose perceptual = "gradient" (differences of pixels in their place) or "none"'
+            'expected: give it, or choose perceptual = "pyramid" (detail of several scales in their place) or "none"'
         )
     output_s, output_t, given = setting.student[OUTPUT], setting.teacher[OUTPUT], setting.student[INPUT]
     if setting.classes or output_s != output_t or len(output_s) != 4:

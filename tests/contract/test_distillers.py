@@ -14,7 +14,7 @@ from edgekd.distill._setting import OUTPUT, Setting, criterion_named
 
 METHODS = family.names("distill")
 # What a recipe would say where the defaults ask for a file that is not at hand.
-OPTIONS = {"dpte": {"perceptual": "gradient"}}
+OPTIONS = {"dpte": {"perceptual": "pyramid"}}
 # Methods of one kind of output; the others are tried on both.
 CLASSES = {"hybrid": (True,), "dpte": (False,), "mipkd": (False,), "fakd": (False,), "channel_wise": (True,)}
 CASES = [(method, classes) for method in METHODS for classes in CLASSES.get(method, (False, True))]

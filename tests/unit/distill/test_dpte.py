@@ -77,7 +77,7 @@ def test_decay_of_the_teachers_terms(decay: str, left: list[float]) -> None:
 
 
 def test_soft_terms_are_0_where_student_equals_teacher_and_the_truth_is_met() -> None:
-    loss = dpte.make_loss(_changed(perceptual="gradient"), _setting())
+    loss = dpte.make_loss(_changed(perceptual="pyramid"), _setting())
     student = _taps(SHAPES, 3)
     terms = loss(student, student, student["output"], 0.0)
     assert set(terms) == {"recon", "soft", "recon_perceptual", "soft_perceptual"}
@@ -85,7 +85,7 @@ def test_soft_terms_are_0_where_student_equals_teacher_and_the_truth_is_met() ->
 
 
 def test_gradient_reaches_student_and_adaptor_never_teacher_or_critic() -> None:
-    loss = dpte.make_loss(_changed(hint=10.0, adversarial=1.0, critic_width=2, perceptual="gradient"), _setting())
+    loss = dpte.make_loss(_changed(hint=10.0, adversarial=1.0, critic_width=2, perceptual="pyramid"), _setting())
     student, teacher = _taps(SHAPES, 4, graph=True), _taps(TEACHER_SHAPES, 5, graph=True)
     detached = {name: tap.detach() for name, tap in teacher.items()}
     loss.prepare(student, detached, torch.zeros(2, 3, 16, 16))
@@ -138,7 +138,7 @@ def test_critics_optimizer_holds_the_critic_and_nothing_else() -> None:
 
 
 def test_each_option_switches_its_term_off() -> None:
-    everything = {"recon": 30.0, "hint": 10.0, "soft": 10.0, "adversarial": 1.0, "perceptual": "gradient"}
+    everything = {"recon": 30.0, "hint": 10.0, "soft": 10.0, "adversarial": 1.0, "perceptual": "pyramid"}
     everything["critic_width"] = 2
     student, teacher, target = _taps(SHAPES, 8), _taps(TEACHER_SHAPES, 9), torch.zeros(2, 3, 16, 16)
 
@@ -158,14 +158,15 @@ def test_each_option_switches_its_term_off() -> None:
     assert dpte.make_loss(_changed(), _setting()).optimizers() == []
 
 
-def test_gradients_stand_in_is_blind_to_brightness_and_means_over_scales() -> None:
-    picture = torch.rand(2, 3, 16, 16)
-    features = dpte.Gradients()
-    torch.testing.assert_close(features(picture), features(picture + 0.3), atol=1e-5, rtol=1e-5)
-    # A ramp of 1 a column: differences along rows are 1, 2 and 4 at the three scales, along columns 0; of a scale's
-    # values, half are of either kind. The mean of squares is (1/2 + 4/2 + 16/2) / 3.
-    ramp = torch.arange(16.0).expand(1, 3, 16, 16)
-    assert features(ramp).square().mean().item() == pytest.approx(10.5 / 3)
+def test_pyramid_stand_in_means_over_what_each_halving_loses_and_what_is_left() -> None:
+    features = dpte.Pyramid()
+    # One colour: no halving loses anything, and of four levels the last alone has its square.
+    assert features(torch.full((2, 3, 16, 16), 0.5)).square().mean().item() == pytest.approx(0.25 / 4)
+    # A ramp of 1 a column, from -7.5: halvings lose 0.5, 1 and 2 either way, and -4 and 4 are left.
+    ramp = torch.arange(-7.5, 8).expand(1, 3, 16, 16)
+    assert features(ramp).square().mean().item() == pytest.approx((0.5**2 + 1 + 2**2 + 4**2) / 4)
+    # Odd sizes: the last row and column are halved with what there is.
+    assert features(torch.rand(1, 3, 9, 7)).shape == (1, 3 * (63 + 20 + 6 + 2))
 
 
 def _vgg(path: Path, prefix: str = "features.") -> dict[str, Tensor]:
@@ -208,7 +209,7 @@ def test_vgg16_term_is_the_squared_distance_of_its_features(tmp_path: Path) -> N
 
 
 def test_vgg16_without_weights_is_refused_with_what_to_do() -> None:
-    with pytest.raises(RecipeError, match=r'perceptual = "vgg16" and options\.vgg16 = "".*"gradient".*"none"'):
+    with pytest.raises(RecipeError, match=r'perceptual = "vgg16" and options\.vgg16 = "".*"pyramid".*"none"'):
         dpte.make_loss(parse(dpte.Config, {}, "options"), _setting())
     assert dpte.make_loss(parse(dpte.Config, {"perceptual_weight": 0.0}, "options"), _setting()).features is None
 
