@@ -122,7 +122,9 @@ class Bench:
         if not recipe.distill.student.teacher_precision:
             train.pop("teacher_precision")
         taught = family.load("distill", recipe.distill.student.method).NEEDS_TEACHER
-        return digest_of([plain, train, sha256_of(self.teacher(recipe)) if taught else ""])[:16]
+        weights = self.teacher(recipe)
+        known = self.known().get("teacher", {}).get("weights", "")
+        return digest_of([plain, train, (sha256_of(weights) if weights.is_file() else known) if taught else ""])[:16]
 
     def items(self, recipe: Recipe) -> dict[str, list[Item]]:
         """Read the sets once."""
@@ -137,6 +139,13 @@ class Bench:
         """Read the results there are."""
         found: dict[str, Any] = json.loads(self.results.read_text()) if self.results.exists() else {}
         return found
+
+    def current(self) -> dict[str, Any]:
+        """Leave out of what is known what was trained with another configuration or teacher than today's."""
+        known = self.known()
+        runs = {f"{row.name} seed {seed}": (row, seed) for row in self.plan.rows for seed in row.seeds}
+        stale = [key for key in known if key in runs and known[key]["config"] != self.digest(self.recipe(*runs[key]))]
+        return {key: entry for key, entry in known.items() if key not in stale}
 
     def keep(self, key: str, entry: Mapping[str, Any]) -> None:
         """Add one result; two processes take turns, each for milliseconds."""
@@ -255,7 +264,7 @@ def essence(benches: Sequence[Bench]) -> str:
     for bench in benches:
         (of, *_), (metric, *_) = bench.plan.sets, bench.plan.show
         found: dict[str, list[float]] = {}
-        for key, entry in bench.known().items():
+        for key, entry in bench.current().items():
             name = "without" if key.startswith("without") else entry["name"].partition(" ")[0]
             # A row of a method's variants is named after it, with a comma or more words.
             if name in ("without", entry["name"]) or name == "logits":
@@ -310,7 +319,7 @@ def run(bench: Bench, only: str) -> None:
 
 def publish(bench: Bench) -> str:
     """Write the table of what is known into the pair's card, and return it."""
-    text = table(bench.plan, bench.known())
+    text = table(bench.plan, bench.current())
     replace_between(bench.folder() / "README.md", "paper table" if bench.paper else "table", text)
     return text
 
