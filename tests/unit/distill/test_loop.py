@@ -20,6 +20,7 @@ from edgekd.core.errors import InputError, UnknownName
 from edgekd.core.recipe import load_recipe
 from edgekd.datasets.hr_patches import Training
 from edgekd.distill import _log, _loop
+from edgekd.distill._taps import Tapped
 
 MODEL = """
 from torch import nn
@@ -169,15 +170,15 @@ def test_teacher_is_in_eval_mode_and_untouched(pair: Path, monkeypatch: pytest.M
 
 def test_the_teacher_may_run_in_a_precision_of_its_own(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, set[torch.dtype]] = {"student": set(), "teacher": set()}
-    tapped = _loop.Tapped.__call__
+    tapped = Tapped.__call__
 
-    def noted(self: _loop.Tapped, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    def noted(self: Tapped, x: torch.Tensor) -> dict[str, torch.Tensor]:
         taps: dict[str, torch.Tensor] = tapped(self, x)
         if torch.is_autocast_enabled("cpu") or self.network.training:
             seen[self.role].add(taps["output"].dtype)
         return taps
 
-    monkeypatch.setattr(_loop.Tapped, "__call__", noted)
+    monkeypatch.setattr(Tapped, "__call__", noted)
     _train(pair, "out", "distill.student.teacher_precision=bf16")
     assert seen == {"student": {torch.float32}, "teacher": {torch.bfloat16}}
 
