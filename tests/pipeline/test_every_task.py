@@ -59,7 +59,7 @@ def test_pair_without_labels_is_held_against_its_teacher(task: str, tmp_path: Pa
     schemes = "quantize.schemes=['fp32', 'int8']"
     assert edgekd(["run", f"{pair}/small", "-o", str(out), "--quiet", "--set", schemes]) == 0
     result = read_result(out / "result.json")
-    key = f"agreement_{PRIMARY[task]}"
+    key = {"classification": "agreement_top1", "segmentation": "agreement_pixel_accuracy"}[task]
     assert result.primary_metric == key
     assert result.reference == "teacher/fp32"
     assert result.candidates[0].accuracy[key] == 1
