@@ -258,24 +258,28 @@ def table(plan: Plan, known: Mapping[str, Any]) -> str:
 
 
 def essence(benches: Sequence[Bench]) -> str:
-    """Write README's table: a line a pair, the first metric of the first set."""
+    """Write README's table: a line a pair, the first metric of the first set, on the seeds that all three share."""
     lines = ["| pair | | seeds | doing without | teacher | no teacher | logits | the paper's method |"]
     lines.append("|---|---|--:|--:|--:|--:|--:|--:|")
     for bench in benches:
         (of, *_), (metric, *_) = bench.plan.sets, bench.plan.show
-        found: dict[str, list[float]] = {}
+        method = next(row.name for row in bench.plan.rows if not row.name.startswith(("none", "logits")))
+        found: dict[str, dict[int, float]] = {}
         for key, entry in bench.current().items():
             name = "without" if key.startswith("without") else entry["name"].partition(" ")[0]
             # A row of a method's variants is named after it, with a comma or more words.
             if name in ("without", entry["name"]) or name == "logits":
-                found.setdefault(name, []).append(entry["sets"][of][metric])
-        method = next(row.name for row in bench.plan.rows if not row.name.startswith(("none", "logits")))
-        found["without"] = [max(found["without"])] if "without" in found else []
-        if not {"teacher", "none", "logits", method} <= found.keys():
+                runs = found.setdefault(name, {})
+                runs[entry.get("seed", len(runs))] = entry["sets"][of][metric]
+        trained = [found.get(name, {}) for name in ("none", "logits", method)]
+        seeds = sorted(set.intersection(*(set(runs) for runs in trained)))
+        if not seeds:
             continue
-        cells = [_cell(found[name], bench.plan.show[metric]) for name in ("teacher", "none", "logits", method)]
-        spared = _cell(found["without"], bench.plan.show[metric]) if found["without"] else ""
-        what = f"[{bench.pair}](models/{bench.pair}) | {of}, {metric} | {len(found[method])} | {spared}"
+        form = bench.plan.show[metric]
+        rows = [[*found["teacher"].values()], *([runs[seed] for seed in seeds] for runs in trained)]
+        cells = [_cell(row, form) for row in rows]
+        spared = format(max(found["without"].values()), form) if "without" in found else ""
+        what = f"[{bench.pair}](models/{bench.pair}) | {of}, {metric} | {len(seeds)} | {spared}"
         lines.append(f"| {what} | {' | '.join(cells)} ({method}) |")
     return "\n".join(lines) + "\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,12 +58,20 @@ def open_data(folders: Sequence[Path], recipe: Recipe, config: TrainConfig, layo
 
 
 def listing(folders: Sequence[Path]) -> str:
-    """Return a digest of the folders' files, by name and size: folders may move, and nothing is read."""
-    files = [
-        [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in sorted(folder.rglob("*"))]
-        for folder in folders
-    ]
-    return digest_of(files)
+    """Return a digest of the folders' pictures and lists, by name and size: folders may move, and nothing is read.
+
+    Other files do not count: a run's own checkpoints and logs may lie below its data.
+    """
+    return digest_of(
+        [
+            [
+                (path.relative_to(folder).as_posix(), path.stat().st_size)
+                for path in sorted(folder.rglob("*"))
+                if (mimetypes.guess_type(path.name)[0] or "").startswith(("image/", "text/plain")) and path.is_file()
+            ]
+            for folder in folders
+        ]
+    )
 
 
 class _Stream(Dataset[tuple[NDArray[Any], NDArray[Any]]]):

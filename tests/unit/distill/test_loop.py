@@ -194,6 +194,9 @@ def test_checkpoint_made_from_anything_else_is_not_resumed(pair: Path) -> None:
         _train(pair, "out", "distill.student.seed=1")
     with pytest.raises(InputError, match="another recipe; choose"):
         _train(pair, "out", "data.options.patch=12")
+    (pair.parent / "pictures" / "runs").mkdir()
+    (pair.parent / "pictures" / "runs" / "last.safetensors").touch()
+    _train(pair, "out")  # another run's files below the data are no data
     (pair.parent / "pictures" / "2.png").rename(pair.parent / "pictures" / "another.png")
     with pytest.raises(InputError, match="another data; choose"):
         _train(pair, "out")
