@@ -67,7 +67,8 @@ def listing(folders: Sequence[Path]) -> str:
             [
                 (path.relative_to(folder).as_posix(), path.stat().st_size)
                 for path in sorted(folder.rglob("*"))
-                if (mimetypes.guess_type(path.name)[0] or "").startswith(("image/", "text/plain")) and path.is_file()
+                if (mimetypes.guess_type(path.name, strict=False)[0] or "").startswith(("image/", "text/plain"))
+                and path.is_file()
             ]
             for folder in folders
         ]
