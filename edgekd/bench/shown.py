@@ -31,9 +31,9 @@ def archive(
         options: The recipe's ``[task]``.
 
     Returns:
-        Pictures by who made them ("input" is what the network saw, where it is as large as the answers) and the true
-        ones as ``truth``; or the input alone, and who said what ("truth" among them) as ``texts``. None where the
-        task's answers are neither pictures nor words.
+        Pictures by who made them ("input" is what the network saw, where it is as large as the answers), the true ones
+        as ``truth``, and the legend of the colours that occur; or the input alone, and who said what ("truth" among
+        them) as ``texts``. None where the task's answers are neither pictures nor words.
     """
     paint: Callable[[Array, Mapping[str, Any]], Array] | None = getattr(task, "picture", None)
     say: Callable[[Array, Mapping[str, Any]], str] | None = getattr(task, "label", None)
@@ -47,7 +47,9 @@ def archive(
             truth = np.stack([paint(labels, options) for labels in truth])
         if seen is not None and all(pictures.shape == seen.shape for pictures in made.values()):
             made = {INPUT: seen, **made}
-        return Samples(made, names, samples.source, truth)
+        painted = [picture for who, pictures in made.items() if who != INPUT for picture in pictures]
+        painted += [] if truth is None else list(truth)
+        return Samples(made, names, samples.source, truth, legend=_legend(painted, task, options))
     if say is None or seen is None:
         return None
     texts = {who: tuple(say(one, options) for one in given[:count]) for who, given in outputs.items()}
@@ -56,3 +58,13 @@ def archive(
         texts[TRUTH] = tuple(class_names(options)[int(one)] for one in truth)
     step = max(1, -(-max(seen.shape[1:3]) // _EDGE))
     return Samples({INPUT: seen[:, ::step, ::step]}, names, samples.source, texts=texts)
+
+
+def _legend(
+    painted: Sequence[Array], task: Task, options: Mapping[str, Any]
+) -> tuple[tuple[str, tuple[int, int, int]], ...]:
+    """Return what the colours mean, of those that occur."""
+    if not hasattr(task, "legend"):
+        return ()
+    there = {tuple(colour) for picture in painted for colour in np.unique(picture.reshape(-1, 3), axis=0).tolist()}
+    return tuple((name, colour) for name, colour in task.legend(options) if tuple(colour) in there)

@@ -84,6 +84,7 @@ class Task(Protocol):
     * ``summarize(outputs, truths, options) -> dict``: metrics of a whole set that are no mean over pictures (mean IoU
       of one confusion matrix); they stand in for the means.
     * ``picture(output, options) -> (H, W, 3) uint8``: an answer that is a picture or labels, to look at.
+    * ``legend(options) -> ((name, (R, G, B)), ...)``: what the colours of ``picture`` mean.
     * ``AGREES_BY``: the metric that stands in tables instead of PRIMARY where answers are held against another
       network's, for want of the truth.
     * ``label(output, options) -> str`` and ``class_names(options) -> tuple[str, ...]``: an answer that is one class.

@@ -2,7 +2,7 @@
 
 Keys of the archive: ``input/<tensor>`` (N, *shape with its batch axis), ``truth`` (N, ...), ``seen`` (N, ...) what the
 task's ``fit`` made for people to look at, ``names`` (N,) text, ``source`` one line that says where they are from,
-``text/<who>`` (N,) answers in words.
+``text/<who>`` (N,) answers in words, ``legend`` (K,) text and ``colours`` (K, 3) uint8 what colours mean.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Samples:
         truth: (N, ...) what the task's metric compares with, or None.
         seen: (N, ...) what people are shown as the network's input, or None.
         texts: Who answered in words → one answer a sample.
+        legend: What colours of a picture mean: (name, RGB) each.
     """
 
     inputs: Mapping[str, Array]
@@ -48,6 +49,7 @@ class Samples:
     truth: Array | None = None
     seen: Array | None = None
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    legend: tuple[tuple[str, tuple[int, int, int]], ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -61,6 +63,9 @@ class Samples:
         arrays: dict[str, Array] = {f"input/{name}": array for name, array in self.inputs.items()}
         arrays |= {f"text/{who}": np.array(said) for who, said in self.texts.items()}
         arrays |= {"names": np.array(self.names), "source": np.array(self.source)}
+        if self.legend:
+            names, colours = zip(*self.legend, strict=True)
+            arrays |= {"legend": np.array(names), "colours": np.array(colours, np.uint8)}
         arrays |= {key: value for key, value in (("truth", self.truth), ("seen", self.seen)) if value is not None}
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
@@ -79,7 +84,9 @@ class Samples:
                 names = tuple(map(str, data["names"]))
                 texts = {k.removeprefix("text/"): tuple(map(str, data[k])) for k in data.files if k.startswith("text/")}
                 truth, seen = (data[key] if key in data.files else None for key in ("truth", "seen"))
-                samples = cls(inputs, names, str(data["source"]), truth, seen, texts)
+                legend = zip(data["legend"], data["colours"].tolist(), strict=True) if "legend" in data.files else ()
+                colours = tuple((str(name), (r, g, b)) for name, (r, g, b) in legend)
+                samples = cls(inputs, names, str(data["source"]), truth, seen, texts, colours)
         except _NOT_AN_ARCHIVE as err:
             raise InputError(
                 f"{path} is not an edgekd samples archive ({type(err).__name__}: {str(err)[:100]})"

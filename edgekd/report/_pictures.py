@@ -39,10 +39,12 @@ class Pictures:
     Attributes:
         samples: Sample name → the same picture made in several ways, in the order to show them.
         answers: Sample name → (who, what it says), where answers are words and not pictures.
+        legend: (name, RGB) of what the pictures' colours mean.
     """
 
     samples: Mapping[str, tuple[Picture, ...]]
     answers: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    legend: tuple[tuple[str, tuple[int, int, int]], ...] = ()
 
     @classmethod
     def of(cls, archive: Samples, result: BenchmarkResult) -> Pictures:
@@ -68,7 +70,7 @@ class Pictures:
             samples[name] = tuple(row)
         said = archive.texts
         answers = {name: tuple((who, said[who][i]) for who in said) for i, name in enumerate(names)} if said else {}
-        return cls(samples, answers)
+        return cls(samples, answers, archive.legend)
 
 
 def _score(result: BenchmarkResult, label: str, index: int) -> float | None:

@@ -79,6 +79,7 @@ def _data(result: BenchmarkResult, pictures: Pictures) -> dict[str, Any]:
             "words": metric_words(metric, result.reference),
             "scale": metric_scale(metric),
         },
+        "legend": [{"name": name, "colour": "rgb({}, {}, {})".format(*rgb)} for name, rgb in pictures.legend],
         "restores": true_label(result) == ORIGINAL,
         "samples": [
             {**_sample(name, row, result), "answers": pictures.answers.get(name, ())}

@@ -297,6 +297,7 @@ function viewer() {
     centre = [centre[0] + (move[0] * 8) / sample.wide, centre[1] + (move[1] * 8) / sample.high];
     place();
   });
+  for (const { name, colour } of data.legend) $("colours").append(make("span", {}, make("i", { style: { background: colour } }), name));
   toggles($("tabs"), samples.map((s) => s.name), show)(0);
   toggles($("zooms"), windows.map((w) => (w ? `${w} px` : "whole")), (i) => ((side = windows[i]), place()))(detail ? 2 : 0);
 }

@@ -110,9 +110,14 @@ def confusion(output: NDArray[np.generic], truth: NDArray[np.generic], count: in
 def picture(output: NDArray[np.generic], options: Mapping[str, Any]) -> NDArray[np.uint8]:
     """Colour (H, W) int labels for a report: (H, W, 3) uint8 RGB, black where the label is 255."""
     palette = np.zeros((256, 3), np.uint8)
-    count = len(class_names(options))
-    palette[:count] = [_colour(number) for number in range(count)]
+    colours = [_colour(number) for number in range(len(class_names(options)))]
+    palette[: len(colours)] = colours
     return palette[np.asarray(output).astype(np.uint8)]
+
+
+def legend(options: Mapping[str, Any]) -> tuple[tuple[str, tuple[int, int, int]], ...]:
+    """Return each class's name and the RGB that ``picture`` gives it."""
+    return tuple((name, _colour(number)) for number, name in enumerate(class_names(options)))
 
 
 def fit(

@@ -157,6 +157,16 @@ def test_an_answer_can_be_looked_at_or_said(task, options, seen, truth):
         assert task.class_names(options)[2] in task.label(output, options)
 
 
+def test_a_legend_tells_every_colour_apart(task, options, seen, truth):
+    if not hasattr(task, "legend"):
+        pytest.skip(f"{task.__name__} has no legend")
+    _, true = task.fit(seen, truth, SIZE, options)
+    picture = task.picture(_output(task, true, options, right=True), options)
+    colours = {colour for _, colour in task.legend(options)}
+    assert len(colours) == len(task.legend(options))
+    assert {tuple(colour) for colour in picture.reshape(-1, 3).tolist()} <= colours
+
+
 def test_the_baseline_has_the_shape_of_the_truth(task, options, seen, truth):
     if not hasattr(task, "baseline"):
         pytest.skip(f"{task.__name__} has no baseline")

@@ -31,6 +31,14 @@ def test_labels_are_painted_beside_the_input_and_the_truth():
     assert not np.array_equal(kept.truth, kept.inputs["student/fp32"])
 
 
+def test_the_legend_names_the_colours_that_occur_and_no_others(tmp_path):
+    sky = np.zeros((16, 24), np.int64)
+    kept = archive(_samples(count=1, truth=sky[None]), {"a/fp32": [sky + 2]}, segmentation, CLASSES)
+    assert dict(kept.legend) == {"sky": tuple(kept.truth[0, 0, 0]), "car": tuple(kept.inputs["a/fp32"][0, 0, 0])}
+    kept.save(tmp_path / "p.npz")
+    assert Samples.load(tmp_path / "p.npz").legend == kept.legend
+
+
 def test_classes_are_said_in_words_beside_one_picture():
     answers = [np.array([0.1, 0.8, 0.1], np.float32)] * 6
     kept = archive(_samples(truth=np.arange(6) % 3), {"teacher/fp32": answers}, classification, CLASSES)

@@ -145,3 +145,9 @@ def test_answers_in_words_stand_beside_the_picture():
     assert first["answers"] == [["teacher/fp32", EVIL], ["truth", "leaf"]]
     assert second["answers"][0] == ["teacher/fp32", "leaf 90 %"]
     assert "<img" not in text.partition('id="data"')[2]
+
+
+def test_the_colours_have_a_legend():
+    archive = replace(pictures(), legend=((EVIL, (255, 0, 64)),))
+    assert embedded(html.render(example(), archive))["legend"] == [{"name": EVIL, "colour": "rgb(255, 0, 64)"}]
+    assert embedded(html.render(example(), pictures()))["legend"] == []
