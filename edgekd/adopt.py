@@ -33,7 +33,7 @@ from edgekd.graph.model import (
     save_onnx,
     specs,
 )
-from edgekd.graph.parity import compare, probability_outputs, said, to_facts
+from edgekd.graph.parity import compare, kinds, moved, said, to_facts
 
 TAKES, GIVES = "onnx", "onnx"
 
@@ -301,13 +301,11 @@ def _mend_resizes(model: ModelProto, given_opset: int) -> ModelProto:
 def _parity(model: ModelProto, feeds: Samples, expected: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, Any]:
     evaluate = Evaluator(model)
     found = (evaluate(feeds.feeds(i)) for i in range(len(expected)))
-    worst = compare(expected, found, probability_outputs(model))
+    kinds_of = kinds(model)
+    worst = compare(expected, found, kinds_of)
     for name, apart in worst.items():
         if not apart.relative <= TOLERANCE:
-            raise ParityError(
-                f"adopting the graph moved output {name!r} by {apart.relative:.3g} of its peak; "
-                f"at most {TOLERANCE:g} was expected"
-            )
+            raise ParityError(f"adopting the graph {moved(name, apart, kinds_of)}; at most {TOLERANCE:g} was expected")
     return to_facts(worst)
 
 

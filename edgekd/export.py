@@ -292,7 +292,7 @@ def _parity(
 ) -> dict[str, Any]:
     evaluate = Evaluator(model)
     found = [evaluate({"input": feed}) for feed in feeds]
-    worst = compare(expected, found, frozenset())
+    worst = compare(expected, found, {})
     facts: dict[str, dict[str, float | None]] = to_facts(worst)
     for name, apart in worst.items():
         if expected[0][name].dtype == np.uint8:

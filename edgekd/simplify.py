@@ -20,7 +20,7 @@ from edgekd.core.sections import SimplifyConfig
 from edgekd.graph.cost import cost_of
 from edgekd.graph.evaluate import Evaluator
 from edgekd.graph.model import load_onnx, save_onnx, specs, to_bytes
-from edgekd.graph.parity import compare, probability_outputs, said, to_facts
+from edgekd.graph.parity import compare, kinds, moved, said, to_facts
 
 TAKES, GIVES = "onnx", "onnx"
 
@@ -130,15 +130,12 @@ def _edge_change(before: ModelProto, after: ModelProto) -> str:
 def _compare(before: ModelProto, after: ModelProto, tolerance: float, samples: Samples) -> tuple[dict[str, Any], str]:
     """Return the worst difference of each output, and what is wrong with it, or ""."""
     feeds = [samples.feeds(index) for index in range(min(_COMPARED, len(samples)))]
-    expected = list(map(Evaluator(before), feeds))
+    expected, kinds_of = list(map(Evaluator(before), feeds)), kinds(before)
     try:
-        worst = compare(expected, map(Evaluator(after), feeds), probability_outputs(before))
+        worst = compare(expected, map(Evaluator(after), feeds), kinds_of)
     except EdgeKDError as err:
         return {}, f"onnxsim's graph does not run: {str(err)[:160]}"
     for name, apart in worst.items():
         if not apart.relative <= tolerance:
-            return (
-                {},
-                f"onnxsim moved output {name!r} by {apart.relative:.3g} of its peak; {tolerance:g} was allowed",
-            )
+            return {}, f"onnxsim {moved(name, apart, kinds_of)}; {tolerance:g} was allowed"
     return to_facts(worst), ""

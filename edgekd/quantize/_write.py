@@ -18,7 +18,7 @@ from edgekd.core.sections import QuantizeConfig
 from edgekd.graph.cost import cost_of
 from edgekd.graph.evaluate import Evaluator
 from edgekd.graph.model import graphs, input_specs, save_onnx, specs
-from edgekd.graph.parity import compare, probability_outputs, said, to_facts
+from edgekd.graph.parity import compare, kinds, said, to_facts
 
 BROKEN_DB = 5.0  # error as loud as a third of the signal: no longer the same network
 _COMPARED = 4  # samples; each is a whole inference of both graphs
@@ -103,7 +103,7 @@ def _differences(scheme: Scheme, before: ModelProto, after: ModelProto) -> dict[
             f"the samples feed {', '.join(sorted(scheme.samples.inputs))}; the network takes {', '.join(sorted(names))}"
         )
     feeds = [scheme.samples.feeds(index) for index in range(min(_COMPARED, len(scheme.samples)))]
-    worst = compare(map(reference, feeds), map(candidate, feeds), probability_outputs(before))
+    worst = compare(map(reference, feeds), map(candidate, feeds), kinds(before))
     for name, apart in worst.items():
         if not apart.snr_db >= BROKEN_DB:
             raise ParityError(

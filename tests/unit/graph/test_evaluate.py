@@ -10,7 +10,7 @@ from edgekd.core.errors import BuildError, InputError, ParityError
 from edgekd.graph.evaluate import run_onnx
 from edgekd.graph.experimental import rewrite_experimental
 from edgekd.graph.model import load_onnx, save_onnx
-from edgekd.graph.parity import compare, probability_outputs, to_facts
+from edgekd.graph.parity import compare, kinds, moved, to_facts
 from tests.unit.graph.networks import branches, convolutions
 
 
@@ -30,26 +30,49 @@ def test_wrong_feeds_and_impossible_graphs_are_one_line() -> None:
 
 def test_a_probability_is_held_against_one() -> None:
     tiny, double = {"p": np.full(4, 1e-6)}, {"p": np.full(4, 2e-6)}
-    assert compare([tiny], [double], frozenset())["p"].relative == pytest.approx(1)
-    assert compare([tiny], [double], frozenset({"p"}))["p"].relative == pytest.approx(1e-6)
-    assert compare([tiny], [double], frozenset({"p"}))["p"].snr_db == pytest.approx(120)
+    assert compare([tiny], [double], {})["p"].relative == pytest.approx(1)
+    assert compare([tiny], [double], {"p": "probability"})["p"].relative == pytest.approx(1e-6)
+    assert compare([tiny], [double], {"p": "probability"})["p"].snr_db == pytest.approx(120)
 
 
 def test_the_worst_feed_counts_and_exact_has_no_snr() -> None:
     one, off = {"y": np.array([1.0])}, {"y": np.array([1.5])}
-    assert compare([one, one, one], [one, off, one], frozenset())["y"].relative == 0.5
-    assert to_facts(compare([one], [one], frozenset()))["y"] == {"max_abs": 0, "relative": 0, "snr_db": None}
+    assert compare([one, one, one], [one, off, one], {})["y"].relative == 0.5
+    assert to_facts(compare([one], [one], {}))["y"] == {"max_abs": 0, "relative": 0, "snr_db": None}
     with pytest.raises(ParityError, match="outputs z; y were expected"):
-        compare([one], [{"z": one["y"]}], frozenset())
+        compare([one], [{"z": one["y"]}], {})
 
 
 def test_probability_outputs_are_found_through_reshapes() -> None:
     model = convolutions()
-    assert probability_outputs(model) == frozenset()
+    assert kinds(model) == {}
     model.graph.node[-1].output[0] = "logits"
     model.graph.node.append(helper.make_node("Softmax", ["logits"], ["p"]))
     model.graph.node.append(helper.make_node("Cast", ["p"], ["scores"], to=1))
-    assert probability_outputs(model) == {"scores"}
+    assert kinds(model) == {"scores": "probability"}
+
+
+def test_labels_are_counted_not_subtracted() -> None:
+    labels = np.arange(200) % 10
+    other = labels.copy()
+    other[7] = 0
+    apart = compare([{"y": labels}], [{"y": other}], {"y": "label"})["y"]
+    assert (apart.relative, apart.max_abs) == (0.005, 0.005)
+    assert apart.snr_db == pytest.approx(20)
+    assert moved("y", apart, {"y": "label"}) == "changed 0.5 % of the labels of output 'y'"
+    assert moved("y", apart, {}) == "moved output 'y' by 0.005 of its peak"
+    assert compare([{"y": labels}], [{"y": other}], {})["y"].relative > 0.5
+    assert to_facts(compare([{"y": labels}], [{"y": labels}], {"y": "label"}))["y"]["snr_db"] is None
+    assert compare([{"y": labels}], [{"y": labels[1:]}], {"y": "label"})["y"].relative == np.inf
+
+
+def test_label_outputs_are_found_by_their_maker_or_their_type() -> None:
+    model = convolutions()
+    model.graph.node[-1].output[0] = "logits"
+    model.graph.node.append(helper.make_node("ArgMax", ["logits"], ["best"], axis=1))
+    model.graph.node.append(helper.make_node("Cast", ["best"], ["scores"], to=2))
+    model.graph.output.append(helper.make_tensor_value_info("mask", 9, [1]))
+    assert kinds(model) == {"scores": "label", "mask": "label"}
 
 
 def experimental() -> ModelProto:
