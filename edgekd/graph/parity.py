@@ -49,22 +49,27 @@ def compare(expected: Iterable[Arrays], found: Iterable[Arrays], kinds_of: Mappi
         found: The same of the other graph.
         kinds_of: Output → kind, as ``kinds`` gives. A probability is held against a full scale of 1: a detector that
             sees nothing gives 1e-6 everywhere, and the error of 1e-6 is not to be called 100 %. Of labels, both
-            figures of the difference are the share that changed, and the SNR is that of their one-hot coding.
+            figures of the difference are the share that changed in all feeds together (one picture may be near a tie
+            everywhere), and the SNR is that of their one-hot coding.
 
     Raises:
         ParityError: The outputs' names are not the same.
     """
     worst: dict[str, Difference] = {}
+    shares: dict[str, list[float]] = {}
     for a, b in zip(expected, found, strict=True):
         if a.keys() != b.keys():
             raise ParityError(f"the new graph has outputs {', '.join(b)}; {', '.join(a)} were expected")
         for name, array in a.items():
             apart = difference(b[name], array)
-            if name in kinds_of:
-                apart = _on_full_scale(apart) if kinds_of[name] == "probability" else _changed(b[name], array)
+            if kinds_of.get(name) == "probability":
+                apart = _on_full_scale(apart)
+            elif kinds_of.get(name) == "label" and b[name].shape == array.shape:
+                shares.setdefault(name, []).append(float(np.mean(b[name] != array)) if array.size else 0.0)
+                continue
             if name not in worst or not apart.relative <= worst[name].relative:
                 worst[name] = apart
-    return worst
+    return {name: _changed(float(np.mean(found))) for name, found in shares.items()} | worst
 
 
 def to_facts(worst: Mapping[str, Difference]) -> dict[str, dict[str, float | None]]:
@@ -100,9 +105,6 @@ def _on_full_scale(apart: Difference) -> Difference:
     )
 
 
-def _changed(found: NDArray[Any], expected: NDArray[Any]) -> Difference:
-    if found.shape != expected.shape:
-        return difference(found, expected)
-    share = float(np.mean(found != expected)) if expected.size else 0.0
+def _changed(share: float) -> Difference:
     # One-hot, a changed label is wrong in two places, and every label is 1 in one.
     return Difference(share, share, -10 * math.log10(2 * share) if share else math.inf)

@@ -63,6 +63,7 @@ def test_labels_are_counted_not_subtracted() -> None:
     assert moved("y", apart, {}) == "moved output 'y' by 0.005 of its peak"
     assert compare([{"y": labels}], [{"y": other}], {})["y"].relative > 0.5
     assert to_facts(compare([{"y": labels}], [{"y": labels}], {"y": "label"}))["y"]["snr_db"] is None
+    assert compare([{"y": labels}] * 2, [{"y": labels}, {"y": other}], {"y": "label"})["y"].relative == 0.0025
     assert compare([{"y": labels}], [{"y": labels[1:]}], {"y": "label"})["y"].relative == np.inf
 
 

@@ -97,3 +97,20 @@ def test_overflow_is_a_parity_error(tmp_path: Path) -> None:
     with pytest.raises(ParityError, match="fp16 broke output 'y'"):
         fp16.quantize(given, QuantizeConfig(), Samples(feeds, ("one",), "test"), tmp_path / "out.onnx")
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_labels_are_broken_where_most_changed(tmp_path: Path) -> None:
+    """1 + x / 8192 is 1 in FP16 for all x of the feed, so that every label becomes the first."""
+    text = "(int64[1,4,4] y) <float[1,1,1,1] k = {0.0001220703125}, float[1,1,1,1] one = {1.0}> "
+    model = onnx.parser.parse_model(
+        HEAD + text + "{ a = Mul (x, k) b = Add (a, one) y = ArgMax <axis=1, keepdims=0> (b) }"
+    )
+    given = artifact_of(model, tmp_path / "in.onnx")
+    spec = input_specs(model)[0]
+    feed = np.zeros((2, *spec.at("opt")), np.float32)
+    feed[:, :, -1] = 1
+    feed[1, :, 0] = 2
+    with pytest.raises(ParityError, match="fp16 broke output 'y': 100% of its labels changed, at most 50% was"):
+        fp16.quantize(given, QuantizeConfig(), Samples({spec.name: feed[:1]}, ("a",), "test"), tmp_path / "out.onnx")
+    made = fp16.quantize(given, QuantizeConfig(), Samples({spec.name: feed}, ("a", "b"), "test"), tmp_path / "out.onnx")
+    assert made.facts["difference"]["y"]["relative"] == 0.5
