@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from edgekd.cli._options import Json, Quiet, Sets, answer
 from edgekd.core import family
 from edgekd.core.errors import InputError
 from edgekd.core.recipe import find_recipe, load_recipe, runnable_recipe
-from edgekd.core.sections import ROLES
+from edgekd.core.sections import ROLES, AdaptConfig
 from edgekd.job import check_names
 
 
@@ -51,6 +52,8 @@ def command(
         raise InputError("give either --data, pictures with their truth, or --images, pictures without")
     if images and role == "teacher":
         raise InputError("--images adapts the student to the teacher's answers; leave --role teacher out")
+    if images:
+        _check_sets(set_ or ())
     # Adaptation starts from weights, so it takes the recipe that has some; training takes the paper's.
     recipe_path, notice = runnable_recipe(pair, set_ or ()) if images else (find_recipe(pair), "")
     if notice:
@@ -75,3 +78,12 @@ def command(
         typer.echo(weights)
         if metrics:
             typer.echo("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+
+
+def _check_sets(sets: Iterable[str]) -> None:
+    """Refuse what adaptation has settings of its own for: they would be put aside in silence."""
+    for given in sets:
+        key = given.partition("=")[0].strip()
+        field = key.removeprefix("distill.student.")
+        if key != field and field.partition(".")[0] in AdaptConfig.__slots__:
+            raise InputError(f"--set {key} has no part in adaptation to --images; set distill.adapt.{field}")

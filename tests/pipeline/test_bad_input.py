@@ -239,6 +239,14 @@ def test_distill_with_wrong_settings(edgekd: Command, tmp_path: Path, words: tup
     assert says in said
 
 
+def test_adaptation_refuses_settings_that_it_would_put_aside(edgekd: Command, tmp_path: Path) -> None:
+    pair = tiny_pair(tmp_path / "pair")
+    adapt = ("distill", pair, "--images", pair / "pictures", "-q", "--set")
+    code, said = edgekd(*adapt, "distill.student.steps=1")
+    assert code == 2, said
+    assert "set distill.adapt.steps" in said
+
+
 def test_bench_says_before_measuring_that_it_cannot_write(edgekd: Command, tmp_path: Path) -> None:
     assert edgekd("build", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "net.engine")[0] == 0
     (tmp_path / "file").write_text("in the way")
