@@ -37,13 +37,12 @@ from edgekd.core.errors import InputError
 from edgekd.core.recipe import load_recipe, pairs_root
 from edgekd.core.schema import parse, to_plain
 from edgekd.core.sections import Recipe
+from edgekd.core.statistics import t_quantile
 from edgekd.datasets._item import Item
 from edgekd.distill import _loop
 from edgekd.distill._data import validate
 
 _HERE = Path(__file__).resolve().parent
-# Student's t, two-sided 95 %, by degrees of freedom.
-_T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +304,7 @@ def _cell(values: Sequence[float], form: str) -> str:
     if len(values) < 2:
         return format(mean, form)
     spread = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
-    half = _T95.get(len(values) - 1, 1.96) * spread / len(values) ** 0.5
+    half = t_quantile(0.975, len(values) - 1) * spread / len(values) ** 0.5
     return f"{format(mean, form)} ± {format(half, form.lstrip('+'))}"
 
 
