@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekd.bench.measure import stopwatch
-from edgekd.core.numerics import bootstrap_ratio
+from edgekd.compare import ratio as ratio_of
 
 LIMIT = 1.3
 _WARMUP = 3  # the first starts fill the disk cache and write bytecode
@@ -69,7 +69,7 @@ def main() -> int:
         bare.write_text(BARE)
         ours = [sys.executable, "-m", "edgekd", "--help"]
         ours_ms, bare_ms = compare(ours, [sys.executable, str(bare), "--help"], options.rounds)
-    ratio, low, high = bootstrap_ratio(np.array(ours_ms), np.array(bare_ms))
+    ratio, low, high = ratio_of([np.array(ours_ms)], [np.array(bare_ms)], paired=True)
     found = {
         "ratio": ratio, "interval": [low, high], "limit": LIMIT,
         "edgekd_ms": float(np.median(ours_ms)), "bare_ms": float(np.median(bare_ms)), "rounds": options.rounds,

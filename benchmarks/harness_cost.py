@@ -30,7 +30,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekd.backends.onnxruntime import BACKEND
 from edgekd.bench.measure import Bout, time_block
-from edgekd.core.numerics import bootstrap_ratio
+from edgekd.compare import ratio as ratio_of
 from edgekd.core.protocols import Feeds
 
 Loop = Callable[[int], list[int]]
@@ -85,7 +85,7 @@ def compare_loops(model: Path, rounds: int, block_ms: float, threads: int) -> di
         gc.unfreeze()
     harness, bare_ns = (np.array(found[name]) for name in ("harness", "bare"))
     ratios = {
-        name: dict(zip(("ratio", "low", "high"), bootstrap_ratio(harness[:, i], bare_ns[:, i]), strict=True))
+        name: dict(zip(("ratio", "low", "high"), ratio_of([harness[:, i]], [bare_ns[:, i]], paired=True), strict=True))
         for i, name in enumerate(("reported", "wall"))
     }
     return {**ratios, "bare_us": float(np.median(bare_ns[:, 0])) / 1e3, "iterations": iterations, "rounds": rounds}

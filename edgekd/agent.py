@@ -81,7 +81,7 @@ def selftest() -> BenchmarkResult:
         onnx = _pretended_network(Path(folder) / "selftest.onnx")
         engine = build.run(onnx, "null", Path(folder) / "selftest.engine", threads=1)
         result_path = Path(folder) / "result.json"
-        plan = BenchConfig("null", blocks=2, block_ms=1.0, warmup_ms=1.0, threads=1)
+        plan = BenchConfig("null", processes=1, blocks=2, block_ms=1.0, warmup_ms=1.0, threads=1)
         artifact = _bench([read_artifact(engine.path)], suite.Setting("selftest", plan), result_path)
         result = read_result(result_path)
         if read_artifact(result_path) != artifact or len(result.candidates) != 1:
@@ -176,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--backend", required=True, help=f"one of {known}")
     verb.set_defaults(verb=_build_verb)
 
-    verb = verbs.add_parser("bench", parents=[engine], help="engines → result.json, in turns in one process")
+    verb = verbs.add_parser("bench", parents=[engine], help="engines → result.json, in turns in several processes")
     verb.add_argument("engines", type=Path, nargs="+", metavar="ENGINE")
     verb.add_argument("--backend", help=f"one of {known}; the one that built them otherwise")
     verb.add_argument("--samples", type=Path, help="archive of feeds with its manifest; zeros otherwise")

@@ -1,7 +1,8 @@
 """Results → ratios with intervals: who is faster, smaller, better, and whether the samples can tell.
 
-Inside one result candidates took turns, so their blocks are paired. Across results they did not: same-named candidates
-are compared unpaired, and only where every condition is equal.
+Inside one result candidates took turns in every process, so their blocks are paired. Across results they did not:
+same-named candidates are compared unpaired, and only where every condition is equal. Intervals are over processes and
+blocks.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from edgekd.core.errors import InputError, NotComparable
-from edgekd.core.numerics import FloatArray, bootstrap_ratio
+from edgekd.core.numerics import FloatArray
 from edgekd.core.result import BenchmarkResult, Candidate
+from edgekd.core.statistics import Center, Estimate, two_level
 
 # 2/2^6 = 0.03: six pairs are the fewest whose signs alone can reach 5 %.
 BLOCKS_MIN = 6
@@ -29,14 +31,16 @@ class Interval:
 
     Attributes:
         value: The ratio.
-        low, high: Bootstrap percentile interval over blocks.
+        low, high: Of the two-level bootstrap, see ``core.statistics``.
         blocks: How many blocks of the shorter side it rests on.
+        processes: And how many processes.
     """
 
     value: float
     low: float
     high: float
     blocks: int
+    processes: int = 1
 
     @property
     def is_clear(self) -> bool:
@@ -112,29 +116,45 @@ def compare(results: Sequence[BenchmarkResult], baseline: str | None = None) -> 
     return Comparison((*inside, *across))
 
 
-def median_interval(values: FloatArray) -> tuple[float, float, float]:
-    """Return (median, low, high) of (blocks,) float64 with its 95 % percentile-bootstrap interval."""
-    medians = np.median(values[_draws(len(values), _SEED)], axis=1)
-    low, high = np.quantile(medians, [0.025, 0.975])
-    return float(np.median(values)), float(low), float(high)
-
-
-def unpaired_ratio(a: FloatArray, b: FloatArray) -> tuple[float, float, float]:
-    """Return ``median(a) / median(b)`` with its 95 % interval, each side's blocks resampled on their own.
+def interval(processes: Sequence[FloatArray], center: Center = np.median) -> tuple[float, float]:
+    """Return the 95 % interval (low, high) of one candidate's latency in ms.
 
     Args:
-        a: (blocks_a,) float64, positive.
-        b: (blocks_b,) float64, positive.
+        processes: ``Candidate.block_medians_ms``, or ``block_means_ms``: one array a process, (blocks,) float64.
+        center: ``np.median`` or ``np.mean`` of the logs of the blocks stands for a process.
     """
-    logs = [np.median(np.log(x)[_draws(len(x), seed)], axis=1) for seed, x in enumerate((a, b))]
-    low, high = np.quantile(logs[0] - logs[1], [0.025, 0.975])
-    return float(np.median(a) / np.median(b)), math.exp(float(low)), math.exp(float(high))
+    low, high = _ends(two_level([np.log(blocks) for blocks in processes], center))
+    return math.exp(low), math.exp(high)
 
 
-def block_throughputs(candidate: Candidate) -> FloatArray:
-    """Return (blocks,) float64: inferences per second of each block."""
-    blocks = [block for run in candidate.runs for block in run.blocks_ns]
-    return np.array([1e9 * len(block) / sum(block) for block in blocks], np.float64)
+def ratio(
+    a: Sequence[FloatArray], b: Sequence[FloatArray], *, paired: bool, center: Center = np.median
+) -> tuple[float, float, float]:
+    """Return a over b with its 95 % interval.
+
+    Args:
+        a: Positive figures, one array a process, (blocks,) float64.
+        b: The same of the other side; where ``paired``, of the same processes and rounds.
+        paired: Whether block i of both ran in round i of one process.
+        center: ``np.median`` or ``np.mean`` of the logs of the blocks stands for a process.
+
+    Source: of the interval of two independent figures, G. Zou, A. Donner, Statistics in Medicine 27(10), 2008.
+    """
+    logs_a, logs_b = ([np.log(blocks) for blocks in side] for side in (a, b))
+    if paired:
+        found = two_level([one - other for one, other in zip(logs_a, logs_b, strict=True)], center)
+        value, (low, high) = found.value, _ends(found)
+    else:
+        one, other = two_level(logs_a, center), two_level(logs_b, center)
+        value, (low_a, high_a), (low_b, high_b) = one.value - other.value, _ends(one), _ends(other)
+        low = value - math.hypot(one.value - low_a, high_b - other.value)
+        high = value + math.hypot(high_a - one.value, other.value - low_b)
+    return math.exp(value), math.exp(low), math.exp(high)
+
+
+def _ends(found: Estimate) -> tuple[float, float]:
+    """One block alone tells no interval: both ends are the figure, which ``Interval.is_clear`` knows."""
+    return (found.low, found.high) if math.isfinite(found.high) else (found.value, found.value)
 
 
 def _within(result: BenchmarkResult, baseline: str | None) -> Iterator[Row]:
@@ -156,16 +176,17 @@ def _row(this: tuple[BenchmarkResult, Candidate], that: tuple[BenchmarkResult, C
     # Block i of both ran in round i only if one process measured both, for as many rounds.
     shapes = [tuple(len(run.blocks_ns) for run in candidate.runs) for candidate in (mine, other)]
     paired = result is other_result and shapes[0] == shapes[1]
-    ratio = bootstrap_ratio if paired else unpaired_ratio
-    blocks = min(map(sum, shapes))
+    counts = (min(map(sum, shapes)), min(map(len, shapes)))
+    speedup = ratio(other.block_medians_ms, mine.block_medians_ms, paired=paired)
+    throughput = ratio(other.block_means_ms, mine.block_means_ms, paired=paired, center=np.mean)
     return Row(
         title=result.title,
         candidate=mine.name,
         against_title=other_result.title,
         against=other.name,
         paired=paired,
-        speedup=Interval(*ratio(other.block_medians_ms, mine.block_medians_ms), blocks),
-        throughput=Interval(*ratio(block_throughputs(mine), block_throughputs(other)), blocks),
+        speedup=Interval(*speedup, *counts),
+        throughput=Interval(*throughput, *counts),
         ratios=_ratios(_sizes(mine), _sizes(other)),
         differences={key: mine.accuracy[key] - other.accuracy[key] for key in mine.accuracy if key in other.accuracy},
         # Only inside one result are the pictures known to be the same ones.

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from edgekd import __version__, build, feeds, provenance
 from edgekd.bench import suite
-from edgekd.bench.measure import Progress, stopwatch
+from edgekd.bench.measure import stopwatch
+from edgekd.bench.processes import Progress
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, Provenance, current, locked, save_manifest, sha256_of, write_atomic
 from edgekd.core.embedded import input_spec

@@ -2,6 +2,8 @@
 
 Candidates take turns in short blocks, and every round runs them in the reverse order of the last (A B C, C B A, ...),
 so that drift of the machine falls on all of them alike and block i of one may be paired with block i of another.
+Rounds go on until the paired ratios are narrow or the time is spent: how wide they are decides when to stop, never
+which way they point.
 """
 
 from __future__ import annotations
@@ -11,23 +13,27 @@ import gc
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from edgekd.core.errors import InputError, MachineError
+from edgekd.core.numerics import FloatArray
 from edgekd.core.protocols import Feeds, Session
 from edgekd.core.result import Run
 from edgekd.core.sections import BenchConfig
 
 Clock = Callable[[], int]
-Progress = Callable[[str, int, int], None]
 
 CLOCK: Clock = time.perf_counter_ns
 CLOCK_NAME = "time.perf_counter_ns"
 
-# The first inference allocates and plans; with fewer than three there is no later one to plan a block's length by.
-_WARMUP_MIN = 3
 _ROUNDS_MIN = 2
+# Warm-up: a window is half its shortest length and two inferences at least; 2 % apart is steady whatever the scatter.
+_WINDOW_MIN, _WARMUPS_MOST, _STEADY_SHARE = 2, 10, 0.02
+# Of a normal variable: standard deviation over MAD, standard error of the median over that of the mean, and 95 %.
+_MAD_TO_DEVIATION, _MEDIAN_ERROR, _Z95 = 1.4826, 1.2533, 1.96
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +44,12 @@ class Bout:
     feeds: Feeds
 
 
-def measure(
-    candidates: Mapping[str, Bout],
-    config: BenchConfig,
-    progress: Progress | None = None,
-    *,
-    clock: Clock = CLOCK,
-) -> dict[str, Run]:
-    """Time every candidate, in turns.
+def measure(candidates: Mapping[str, Bout], config: BenchConfig, *, clock: Clock = CLOCK) -> dict[str, Run]:
+    """Time every candidate, in turns, in this process.
 
     Args:
         candidates: Name → session and feeds.
-        config: Warm-up, length and number of blocks, budget.
-        progress: Called outside timed blocks with (candidate, steps done, steps in all); a warm-up is one step.
+        config: Warm-up, length and number of blocks; ``budget_s`` is for this process.
         clock: Nanoseconds that never go back.
 
     Returns:
@@ -58,30 +57,20 @@ def measure(
 
     Raises:
         InputError: There is nothing to measure.
-        MachineError: The clock did not move during an inference.
+        MachineError: The clock did not move during an inference, or went back.
     """
     if not candidates:
         raise InputError("no candidate to measure; give at least one open engine")
-    rounds = max(config.blocks, _ROUNDS_MIN)
-    tell = _Teller(progress or _silent, len(candidates) * (rounds + 1))
     elapsed_s = stopwatch(clock)
-    warmups: dict[str, int] = {}
-    iterations: dict[str, int] = {}
     blocks: dict[str, list[tuple[int, ...]]] = {name: [] for name in candidates}
     with _frozen_heap():
-        for name, bout in candidates.items():
-            warmups[name], iterations[name] = _warm_up(bout, config, clock)
-            tell.step(name)
+        warm = {name: _warm_up(bout, config, clock) for name, bout in candidates.items()}
         order = list(candidates)
-        for done in range(rounds):
-            if done >= _ROUNDS_MIN and elapsed_s() >= config.budget_s:
-                break
+        while not _is_enough(blocks, config, elapsed_s()):
             for name in order:
-                blocks[name].append(_checked(name, time_block(candidates[name], iterations[name], clock)))
-                tell.step(name)
+                blocks[name].append(_checked(name, time_block(candidates[name], warm[name].iterations, clock)))
             order.reverse()
-    tell.finish(order[-1])
-    return {name: Run(tuple(blocks[name]), warmups[name]) for name in candidates}
+    return {name: Run(tuple(blocks[name]), warm[name].discarded, warm[name].is_steady) for name in candidates}
 
 
 def time_block(bout: Bout, iterations: int, clock: Clock = CLOCK) -> list[int]:
@@ -101,14 +90,60 @@ def stopwatch(clock: Clock = CLOCK) -> Callable[[], float]:
     return lambda: (clock() - start) / 1e9
 
 
-def _warm_up(bout: Bout, config: BenchConfig, clock: Clock) -> tuple[int, int]:
-    """Run until ``warmup_ms`` have passed; return the iterations that took, and how many make up a block."""
-    samples: list[int] = []
-    while len(samples) < _WARMUP_MIN or sum(samples) < config.warmup_ms * 1e6:
-        # A few at a time: one by one would time the collector's switch as well, one block would not know when to stop.
-        samples += time_block(bout, max(1, len(samples) // 2), clock)
-    settled_ms = statistics.median(samples[len(samples) // 2 :]) / 1e6
-    return len(samples), max(config.min_iterations, 1, math.ceil(config.block_ms / max(settled_ms, 1e-6)))
+def _is_enough(blocks: Mapping[str, Sequence[Sequence[int]]], config: BenchConfig, spent_s: float) -> bool:
+    """Whether the rounds so far do: the least there must be, then narrow ratios or no more time."""
+    rounds = min(map(len, blocks.values()))
+    if rounds < _ROUNDS_MIN:
+        return False
+    if spent_s >= config.budget_s:
+        return True
+    if rounds < config.blocks:
+        return False
+    logs = [np.log([statistics.median(block) for block in given]) for given in blocks.values()]
+    first, *others = logs
+    # What processes do not share averages out over them.
+    wanted = config.width * math.sqrt(config.processes)
+    return all(_Z95 * _error_of_median(apart) <= wanted for apart in [other - first for other in others] or [first])
+
+
+def _error_of_median(values: FloatArray) -> float:
+    """Return the standard error of the median of (n,) float64, from their MAD: one block that was hit counts little."""
+    mad = float(np.median(np.abs(values - np.median(values))))
+    return _MEDIAN_ERROR * _MAD_TO_DEVIATION * mad / math.sqrt(len(values))
+
+
+@dataclass(frozen=True, slots=True)
+class _Warm:
+    """What a warm-up found: inferences it took, how many make up a block, and whether latency was steady at its end."""
+
+    discarded: int
+    iterations: int
+    is_steady: bool
+
+
+def _warm_up(bout: Bout, config: BenchConfig, clock: Clock) -> _Warm:
+    """Run until two windows in a row agree, for ``warmup_ms`` at least and ten times that at most."""
+    before = time_block(bout, 1, clock)  # allocates and plans: it sets no length and is compared with nothing
+    discarded, spent_ns, shortest_ns, is_steady = 1, 0, config.warmup_ms * 1e6, False
+    windows = 0
+    while not is_steady:
+        length = max(_WINDOW_MIN, math.ceil(shortest_ns / 2 / max(statistics.median(before), 1)))
+        after = time_block(bout, length, clock)
+        discarded, spent_ns, windows = discarded + length, spent_ns + sum(after), windows + 1
+        is_steady = windows > 1 and spent_ns >= shortest_ns and _agree(before, after)
+        before = after
+        if windows > 1 and spent_ns >= _WARMUPS_MOST * shortest_ns:
+            break
+    settled_ms = statistics.median(before) / 1e6
+    iterations = max(config.min_iterations, 1, math.ceil(config.block_ms / max(settled_ms, 1e-6)))
+    return _Warm(discarded, iterations, is_steady)
+
+
+def _agree(before: Sequence[int], after: Sequence[int]) -> bool:
+    """Whether the later median is among the middle half of the earlier window, or as good as its median."""
+    low, middle, high = np.quantile(before, [0.25, 0.5, 0.75])
+    later = statistics.median(after)
+    return bool(low <= later <= high or abs(later - middle) <= _STEADY_SHARE * middle)
 
 
 def _checked(name: str, samples: list[int]) -> tuple[int, ...]:
@@ -141,22 +176,3 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-class _Teller:
-    """Counts steps for the caller's progress bar."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
-
-    def step(self, name: str) -> None:
-        self._done += 1
-        self._progress(name, self._done, self._total)
-
-    def finish(self, name: str) -> None:
-        if self._done < self._total:  # the budget ran out first
-            self._progress(name, self._total, self._total)
-
-
-def _silent(candidate: str, done: int, total: int) -> None:
-    """Tell nobody."""

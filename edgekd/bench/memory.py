@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekd.bench._child import ended, fresh_python
 from edgekd.core.family import load
 from edgekd.core.protocols import Feeds
 from edgekd.core.samples import Samples
@@ -24,10 +25,6 @@ from edgekd.core.samples import Samples
 _RUNS = 3
 _LIMIT_S = 600
 _PROC = Path("/proc")
-# The child finds this very edgekd, from a checkout as from a wheel; appended, so that it shadows nothing.
-_START = (
-    "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module('edgekd.bench.memory', run_name='__main__')"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +58,9 @@ def peak(backend: str, engine: Path, feeds: Feeds, threads: int = 0, *, proc: Pa
     with tempfile.TemporaryDirectory(prefix="edgekd-memory-") as folder:
         path = Path(folder) / "feeds.npz"
         Samples({name: np.asarray(array)[None] for name, array in feeds.items()}, ("feeds",), "bench").save(path)
-        command = [sys.executable, "-c", _START, str(Path(__file__).resolve().parents[2])]
-        command += [f"--backend={backend}", f"--engine={engine}", f"--feeds={path}"]
-        command += [f"--threads={threads}", f"--proc={proc}"]
+        words = (f"--backend={backend}", f"--engine={engine}", f"--feeds={path}", f"--threads={threads}")
         try:
+            command = fresh_python("edgekd.bench.memory", *words, f"--proc={proc}")
             child = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
         except subprocess.TimeoutExpired:
             return Memory(None, None, f"the measuring process did not end within {_LIMIT_S} s")
@@ -118,8 +114,7 @@ def _forget_peak(proc: Path) -> None:
 def _answer(child: subprocess.CompletedProcess[str]) -> Memory:
     lines = child.stdout.strip().splitlines()
     if child.returncode != 0 or not lines:
-        said = (child.stderr.strip().splitlines() or ["nothing"])[-1]
-        return Memory(None, None, f"the measuring process ended with {child.returncode} and said: {said[:200]}")
+        return Memory(None, None, f"the measuring process {ended(child)}")
     try:
         data = json.loads(lines[-1])  # a library may have talked above it
         idle_bytes, peak_bytes = data["idle_bytes"], data["peak_bytes"]

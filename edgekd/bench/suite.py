@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import __version__
-from edgekd.bench import accuracy, conditions, measure, memory
+from edgekd.bench import accuracy, conditions, memory, processes
 from edgekd.bench.shown import archive as shown_archive
 from edgekd.core import family
 from edgekd.core.artifact import (
@@ -56,10 +56,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Who hears of it: a line of talk, and steps done of a long measurement."""
+    """Who hears of it: a line of talk, and processes done of a long measurement."""
 
     say: Callable[[str], None]
-    progress: measure.Progress | None = None
+    progress: processes.Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,18 +163,20 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
             stack.callback(sessions[subject.name].close)
         feeds = Samples.load(setting.feeds.path).feeds(0) if setting.feeds else None
         fed = {name: _fed(session, feeds) for name, session in sessions.items()}
-        told.say(f"      timing {len(subjects)} engines in turns on {setting.config.backend}")
-        bouts = {name: measure.Bout(session, fed[name]) for name, session in sessions.items()}
-        runs = measure.measure(bouts, setting.config, told.progress)
         if setting.scoring:
             told.say("      scoring every engine's answers")
         scores = _scores(subjects, sessions, setting, out)
+    # The sessions are closed by now: while others are timed this process holds no engine and no core.
+    many = f"{setting.config.processes} processes" if setting.config.processes > 1 else "a process of their own"
+    told.say(f"      timing {len(subjects)} engines in turns on {setting.config.backend}, in {many}")
+    entrants = [processes.Entrant(subject.name, subject.engine.path, fed[subject.name]) for subject in subjects]
+    measured = processes.measure(entrants, setting.config, told.progress)
     told.say("      weighing each engine's memory in a process of its own")
     candidates = []
     for subject in subjects:
         weight = memory.peak(setting.config.backend, subject.engine.path, fed[subject.name], threads)
         score = scores.by_name.get(subject.name)
-        candidates.append(_candidate(subject, runs[subject.name], weight, score, fed[subject.name]))
+        candidates.append(_candidate(subject, measured.runs[subject.name], weight, score, fed[subject.name]))
     result = BenchmarkResult(
         title=setting.title,
         edgekd=__version__,
@@ -191,7 +193,7 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         baseline_per_sample=scores.baseline.per_sample if scores.baseline else {},
         primary_metric=scores.primary,
         steps=setting.steps,
-        notes=(*setting.notes, *scores.notes),
+        notes=(*setting.notes, *scores.notes, *measured.notes),
         set_metrics=scores.of_set,
     )
     write_atomic(out, result.to_json())
@@ -288,7 +290,7 @@ def _batch(feeds: Feeds) -> int:
 
 
 def _candidate(
-    subject: Subject, timed: Run, weight: memory.Memory, score: accuracy.Accuracy | None, feeds: Feeds
+    subject: Subject, runs: tuple[Run, ...], weight: memory.Memory, score: accuracy.Accuracy | None, feeds: Feeds
 ) -> Candidate:
     return Candidate(
         name=subject.name,
@@ -297,7 +299,7 @@ def _candidate(
         engine_sha256=subject.engine.sha256,
         onnx_sha256=subject.onnx_sha256,
         inputs={name: tuple(array.shape) for name, array in feeds.items()},
-        runs=(timed,),
+        runs=runs,
         cost=subject.cost,
         onnx_bytes=subject.onnx_bytes,
         engine_bytes=subject.engine.path.stat().st_size,

@@ -21,7 +21,8 @@ def command(
 ) -> None:
     """Compare the candidates of one result, or of several taken under equal conditions.
 
-    Ratios come with 95 % intervals over blocks; "~" where the samples cannot tell. Unlike conditions: exit 5.
+    Ratios come with 95 % intervals over processes and blocks; "~" where the samples cannot tell. Unlike conditions:
+    exit 5.
     """
     comparison = compare([read_result(path) for path in results], baseline)
     if json_:

@@ -1,4 +1,4 @@
-"""How far two arrays are apart, percentiles, and bootstrap intervals: the arithmetic that decides."""
+"""How far two arrays are apart, and percentiles."""
 
 from __future__ import annotations
 
@@ -63,24 +63,3 @@ def percentile(samples: Sequence[float] | FloatArray, p: float) -> float:
     n = len(ordered)
     # The tiny term undoes binary rounding: (1 - 90/100) * 10 is 0.99999..., which trtexec's float32 makes 1.
     return float(ordered[max(n - 1 - int((1 - p / 100) * n + 1e-9), 0)])
-
-
-def bootstrap_ratio(
-    a: FloatArray, b: FloatArray, *, resamples: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Return the ratio ``median(a) / median(b)`` of paired blocks with its 95 % interval.
-
-    Args:
-        a: (blocks,) float64, one figure per block of the first candidate.
-        b: (blocks,) float64, the second candidate's, measured in the same round.
-        resamples: How many bootstrap resamples of the blocks.
-        seed: Of the resampling; the same samples give the same interval.
-
-    Returns:
-        (ratio, low, high): exp of the median log ratio over blocks, and its percentile-bootstrap interval.
-    """
-    logs = np.log(np.asarray(a, np.float64)) - np.log(np.asarray(b, np.float64))
-    draws = np.random.default_rng(seed).integers(0, len(logs), size=(resamples, len(logs)))
-    medians = np.median(logs[draws], axis=1)
-    low, high = np.quantile(medians, [0.025, 0.975])
-    return math.exp(float(np.median(logs))), math.exp(float(low)), math.exp(float(high))

@@ -4,6 +4,7 @@ Percentiles, ratios and intervals are derived from the raw samples, never stored
 schema number; every schema ever written stays readable.
 
 Schema history: 1, first. 2, metrics of a whole set (``BenchmarkResult.set_metrics``); ``agreement_`` before a metric.
+3, several processes, and whether each warm-up ended steady (``Run.is_steady``).
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from edgekd.core.errors import IntegrityError, NotComparable, RecipeError
 from edgekd.core.numerics import FloatArray, percentile
 from edgekd.core.schema import parse
 
-RESULT_SCHEMA = 2
+RESULT_SCHEMA = 3
 # Every one that was ever written: what a newer one has more is empty in an older file.
-_READABLE = (1, 2)
+_READABLE = (1, 2, 3)
 
 # Before a metric's name: it was worked out with the first candidate's answers for truth. Agreement, not accuracy.
 AGREEMENT = "agreement_"
@@ -71,10 +72,12 @@ class Run:
     Attributes:
         blocks_ns: Latency of each inference, nanoseconds; block i of every candidate ran in round i.
         warmup_iterations: Inferences discarded before the first block.
+        is_steady: Whether latency had settled when the warm-up ended; False where its longest time ran out first.
     """
 
     blocks_ns: tuple[tuple[int, ...], ...]
     warmup_iterations: int
+    is_steady: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +124,14 @@ class Candidate:
         return np.array([ns for run in self.runs for block in run.blocks_ns for ns in block], np.float64) / 1e6
 
     @property
-    def block_medians_ms(self) -> FloatArray:
-        """(blocks,) float64: the median latency of each block, for pairing with another candidate's."""
-        return np.array([np.median(block) for run in self.runs for block in run.blocks_ns], np.float64) / 1e6
+    def block_medians_ms(self) -> tuple[FloatArray, ...]:
+        """One array a process, (blocks,) float64: the median latency of each block, to be paired with another's."""
+        return tuple(np.array([np.median(block) for block in run.blocks_ns], np.float64) / 1e6 for run in self.runs)
+
+    @property
+    def block_means_ms(self) -> tuple[FloatArray, ...]:
+        """One array a process, (blocks,) float64: the mean latency of each block, whose inverse is throughput."""
+        return tuple(np.array([np.mean(block) for block in run.blocks_ns], np.float64) / 1e6 for run in self.runs)
 
     def percentile_ms(self, p: float) -> float:
         """Return the ``p``-th latency percentile in milliseconds, by trtexec's nearest rank."""
@@ -217,7 +225,7 @@ def read_result(path: Path) -> BenchmarkResult:
     if not isinstance(data, dict) or "schema" not in data:
         raise IntegrityError(f"{path} is not an edgekd result: it has no schema number; give a result.json")
     if (schema := data.pop("schema")) not in _READABLE or isinstance(schema, bool):
-        known = " and ".join(map(str, _READABLE))
+        known = f"{_READABLE[0]} to {_READABLE[-1]}"
         raise IntegrityError(f"{path} has schema {schema!r}; this edgekd reads {known}: measure again")
     try:
         result = parse(BenchmarkResult, _with_nan(data), "result")

@@ -243,27 +243,34 @@ class BenchConfig:
 
     Attributes:
         backend: Which backend's engines are timed.
-        blocks: Rounds through all candidates, in balanced order (A B B A).
+        processes: Fresh processes that each time all candidates: load address, memory layout and thread placement are
+            drawn once in each.
+        blocks: Fewest rounds through all candidates in a process, in balanced order (A B B A); more until the ratios
+            are as narrow as ``width``.
+        width: Half of the 95 % interval that a ratio should have at the end, as a share; 0 spends the whole budget.
         block_ms: Length of one candidate's block; at least ``min_iterations`` inferences.
         min_iterations: See ``block_ms``.
-        warmup_ms: Discarded at the start, per candidate.
-        budget_s: No new round is begun after this long; at least two are always run.
+        warmup_ms: Shortest warm-up of a candidate in a process; it goes on until the latency is steady, ten times as
+            long at most.
+        budget_s: For all processes together; no new round is begun after this long, but each runs two.
         threads: Intra-op threads of a CPU backend; 0 is every core.
         scenario: MLPerf's name; one inference after another.
     """
 
     backend: str = "onnxruntime"
-    blocks: int = 12
+    processes: int = 7
+    blocks: int = 6
+    width: float = 0.01
     block_ms: float = 50.0
     min_iterations: int = 2
-    warmup_ms: float = 300.0
+    warmup_ms: float = 100.0
     budget_s: float = 90.0
     threads: int = 0
     scenario: Literal["single_stream"] = "single_stream"
 
     def __post_init__(self) -> None:
-        _bounded(self, blocks=(1, _BIG), min_iterations=(1, _BIG), threads=(0, 4096))
-        _bounded(self, block_ms=(0, _BIG), warmup_ms=(0, _BIG), budget_s=(0, _BIG))
+        _bounded(self, processes=(1, 1000), blocks=(1, _BIG), min_iterations=(1, _BIG), threads=(0, 4096))
+        _bounded(self, width=(0, 10), block_ms=(0, _BIG), warmup_ms=(0, _BIG), budget_s=(0, _BIG))
 
 
 @dataclass(frozen=True, slots=True)

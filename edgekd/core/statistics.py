@@ -8,13 +8,17 @@ Time", ISMM 2013).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.core.numerics import FloatArray
+
+# ``np.median`` or ``np.mean``.
+Center = Callable[..., Any]
 
 _RESAMPLES = 2000
 _SEED = 0
@@ -130,13 +134,14 @@ def mann_whitney(new: Sequence[float] | FloatArray, old: Sequence[float] | Float
     return sum(ways[-1][seen:]) / math.comb(len(pooled), len(mine))
 
 
-def two_level(processes: Sequence[FloatArray]) -> Estimate:
-    """Estimate the mean over processes of each one's median, with an interval by bootstrap over processes and blocks.
+def two_level(processes: Sequence[FloatArray], center: Center = np.median) -> Estimate:
+    """Estimate the mean over processes of each one's center, with an interval by bootstrap over processes and blocks.
 
     Args:
         processes: One array a process, (blocks,) float64 each: one figure a block, such as a log ratio. Two or more
             processes tell how much processes differ; of one, the interval is over its blocks alone, and of one block
             it has no ends.
+        center: What stands for a process: ``np.median`` of its blocks, or ``np.mean``.
 
     Returns:
         The estimate with its percentile interval, stretched: percentiles of the bootstrap are too narrow for few
@@ -147,11 +152,11 @@ def two_level(processes: Sequence[FloatArray]) -> Estimate:
     narrowness bias and its correction.
     """
     rng = np.random.default_rng(_SEED)
-    medians = np.stack([_median_draws(blocks, rng) for blocks in processes])  # (processes, resamples)
-    value = float(np.mean([np.median(blocks) for blocks in processes]))
+    centers = np.stack([_redrawn(blocks, center, rng) for blocks in processes])  # (processes, resamples)
+    value = float(np.mean([center(blocks) for blocks in processes]))
     n = len(processes)
     chosen = rng.integers(0, n, size=(n, _RESAMPLES))
-    drawn = np.mean(np.take_along_axis(medians, chosen, axis=0), axis=0)
+    drawn = np.mean(np.take_along_axis(centers, chosen, axis=0), axis=0)
     units = n if n > 1 else len(processes[0])
     if units == 1:
         return Estimate(value, -math.inf, math.inf, n)
@@ -171,10 +176,10 @@ def t_quantile(p: float, freedom: int) -> float:
     return high
 
 
-def _median_draws(blocks: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Resample one process's blocks: (blocks,) → (resamples,) medians."""
-    medians: FloatArray = np.median(blocks[rng.integers(0, len(blocks), size=(_RESAMPLES, len(blocks)))], axis=1)
-    return medians
+def _redrawn(blocks: FloatArray, center: Center, rng: np.random.Generator) -> FloatArray:
+    """Resample one process's blocks: (blocks,) → (resamples,) centers."""
+    centers: FloatArray = center(blocks[rng.integers(0, len(blocks), size=(_RESAMPLES, len(blocks)))], axis=1)
+    return centers
 
 
 def _t_share(t: float, freedom: int) -> float:

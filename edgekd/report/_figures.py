@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edgekd.compare import Comparison, Interval, Row, block_throughputs, compare, median_interval
+import numpy as np
+
+from edgekd.compare import Comparison, Interval, Row, compare, interval
 from edgekd.core import units
 from edgekd.core.result import AGREEMENT, BenchmarkResult, Candidate, EngineRow
 
@@ -55,9 +57,9 @@ class Figures:
     Attributes:
         name, role, precision: The candidate.
         p50_ms, p90_ms, p95_ms, p99_ms: Latency percentiles over all samples.
-        median_ms: (low, high), 95 % interval of the median block.
+        median_ms: (low, high), 95 % interval of the median, over processes and blocks.
         throughput_per_s: Inferences per second, back to back.
-        throughput_interval_per_s: (low, high), 95 % interval of the median block's.
+        throughput_interval_per_s: (low, high), its 95 % interval.
         speedup: Against the result's first candidate; None for that one itself.
         score: The primary metric, where there is one.
     """
@@ -238,8 +240,7 @@ def _signed(metric: str, value: float) -> str:
 
 
 def _figures(candidate: Candidate, speedup: Interval | None, result: BenchmarkResult) -> Figures:
-    _, low_ms, high_ms = median_interval(candidate.block_medians_ms)
-    _, low_per_s, high_per_s = median_interval(block_throughputs(candidate))
+    least_ms, most_ms = interval(candidate.block_means_ms, np.mean)
     return Figures(
         name=candidate.name,
         role=candidate.role,
@@ -248,9 +249,9 @@ def _figures(candidate: Candidate, speedup: Interval | None, result: BenchmarkRe
         p90_ms=candidate.percentile_ms(90),
         p95_ms=candidate.percentile_ms(95),
         p99_ms=candidate.percentile_ms(99),
-        median_ms=(low_ms, high_ms),
+        median_ms=interval(candidate.block_medians_ms),
         throughput_per_s=candidate.throughput_per_s,
-        throughput_interval_per_s=(low_per_s, high_per_s),
+        throughput_interval_per_s=(1000 / most_ms, 1000 / least_ms),
         speedup=speedup,
         score=candidate.accuracy.get(result.primary_metric),
     )

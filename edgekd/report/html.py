@@ -164,13 +164,17 @@ def _provenance(result: BenchmarkResult) -> str:
 
 
 def _identity(candidate: Candidate) -> dict[str, str]:
-    samples = sum(len(block) for run in candidate.runs for block in run.blocks_ns)
+    blocks = [block for run in candidate.runs for block in run.blocks_ns]
     return {
         "engine": f"sha256 {candidate.engine_sha256}",
         "made from": f"ONNX, sha256 {candidate.onnx_sha256}",
         "fed": ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in candidate.inputs.items()),
-        "samples": f"{samples} in {sum(len(run.blocks_ns) for run in candidate.runs)} blocks",
+        "samples": f"{sum(map(len, blocks))} in {len(blocks)} blocks of {_processes(candidate)}",
     }
+
+
+def _processes(candidate: Candidate) -> str:
+    return f"{len(candidate.runs)} processes" if len(candidate.runs) > 1 else "one process"
 
 
 def _list(title: str, lines: Sequence[str]) -> str:

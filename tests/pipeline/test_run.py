@@ -15,6 +15,7 @@ import pytest
 from edgekd import pipeline
 from edgekd.cli import _run as edgekd
 from edgekd.core.artifact import read_artifact
+from edgekd.core.result import RESULT_SCHEMA
 from edgekd.job import job_from
 from tests.pipeline.tiny import tiny_onnx, tiny_pair
 
@@ -169,5 +170,5 @@ def test_json_of_the_command_line_is_the_result(ran: tuple[Path, Path], capsys: 
     pair, out = ran
     assert edgekd(["run", str(pair), "-o", str(out), "--json", "--quiet"]) == 0
     captured = capsys.readouterr()
-    assert json.loads(captured.out)["schema"] == 2
+    assert json.loads(captured.out)["schema"] == RESULT_SCHEMA
     assert captured.err == ""

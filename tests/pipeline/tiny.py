@@ -24,6 +24,7 @@ shape = [1, 3, 24, 24]
 [build]
 backends = ["onnxruntime"]
 [bench]
+processes = 1
 blocks = 2
 block_ms = 1.0
 warmup_ms = 1.0

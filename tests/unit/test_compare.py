@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgekd.compare import BLOCKS_MIN, Interval, block_throughputs, compare, median_interval, unpaired_ratio
+from edgekd.compare import BLOCKS_MIN, compare, interval, ratio
 from edgekd.core.errors import InputError, NotComparable
-from edgekd.core.numerics import bootstrap_ratio
 from tests.unit.report.example_result import CONDITIONS, candidate, example
 
 
@@ -21,9 +20,34 @@ def test_candidates_are_compared_with_the_first_in_pairs():
     assert row.paired
     assert row.speedup.value == pytest.approx(5, rel=0.02)
     assert row.speedup.is_clear
-    result = example()
-    blocks = (result.candidate(name).block_medians_ms for name in ("teacher/fp32", "student/fp32"))
-    assert row.speedup == Interval(*bootstrap_ratio(*blocks), blocks=12)
+    assert (row.speedup.blocks, row.speedup.processes) == (12, 1)
+
+
+def _in_processes(shifts, *, role="student", ms=12.0):
+    """One candidate in as many processes as there are shifts, each as much slower than the last is told."""
+    made = [candidate(role, "fp32", ms * (1 + shift), 37.0, seed=seed) for seed, shift in enumerate(shifts)]
+    return replace(made[0], runs=tuple(run for one in made for run in one.runs))
+
+
+def test_scatter_between_processes_is_in_the_interval():
+    """Blocks of one process agree within a hundredth; processes differ by five."""
+    shifts = [0.0, 0.1, -0.1, 0.05, -0.05]
+    first = _in_processes([0.0] * 5, role="teacher")
+    alone, several = (
+        compare([example(candidates=(first, _in_processes(given)))]).rows[0].speedup for given in ([0.0] * 5, shifts)
+    )
+    assert several.processes == 5
+    assert several.high - several.low > 5 * (alone.high - alone.low)
+    assert several.low < 1 < several.high
+
+
+def test_what_processes_share_falls_out_of_a_paired_ratio():
+    shifts = [0.0, 0.1, -0.1, 0.05, -0.05]
+    candidates = (_in_processes(shifts, role="teacher", ms=24.0), _in_processes(shifts))
+    row = compare([example(candidates=candidates)]).rows[0]
+    assert row.paired
+    assert 1.98 < row.speedup.low < 2 < row.speedup.high < 2.02
+    assert 1.98 < row.throughput.low < 2 < row.throughput.high < 2.02
 
 
 def test_sizes_and_accuracy_are_this_over_the_other():
@@ -150,20 +174,24 @@ def test_the_unpaired_interval_covers_the_truth_as_often_as_it_says():
     generator = np.random.default_rng(0)
     covered = 0
     for _ in range(60):
-        a, b = (generator.lognormal(mean, 0.1, 15) for mean in (np.log(2.0), 0.0))
-        ratio, low, high = unpaired_ratio(a, b)
-        assert low <= ratio <= high
+        a, b = ([generator.lognormal(mean, 0.1, 8) for _ in range(5)] for mean in (np.log(2.0), 0.0))
+        value, low, high = ratio(a, b, paired=False)
+        assert low <= value <= high
         covered += low <= 2.0 <= high
     assert covered >= 51  # 95 % of 60 is 57; three standard deviations below is 52
 
 
-def test_a_median_lies_in_its_interval():
-    values = np.array([3.0, 1.0, 2.0, 10.0, 4.0])
-    median, low, high = median_interval(values)
-    assert median == 3.0
-    assert 1.0 <= low < 3.0 < high <= 10.0
-    assert median_interval(values) == (median, low, high)
+def test_a_ratio_and_its_inverse_agree():
+    generator = np.random.default_rng(1)
+    a, b = ([generator.lognormal(0, 0.1, 8) for _ in range(5)] for _ in range(2))
+    for paired in (True, False):
+        forth, back = ratio(a, b, paired=paired), ratio(b, a, paired=paired)
+        assert forth[0] == pytest.approx(1 / back[0])
+        assert forth[1] == pytest.approx(1 / back[2], rel=0.02)
 
 
-def test_block_throughput_is_inferences_over_their_time():
-    np.testing.assert_allclose(block_throughputs(candidate("student", "fp32", 10.0, 1.0)), 100, rtol=0.05)
+def test_a_median_lies_in_its_interval_and_one_block_has_none():
+    low, high = interval([np.array([3.0, 1.0, 2.0, 10.0, 4.0])])
+    assert low < 3.0 < high
+    assert interval([np.array([3.0])]) == pytest.approx((3.0, 3.0))
+    assert ratio([np.array([3.0])], [np.array([2.0])], paired=True) == pytest.approx((1.5, 1.5, 1.5))

@@ -94,7 +94,16 @@ def test_single_stages_take_a_foreign_file_all_the_way(
     assert cli._run(["quantize", "small.onnx", "-o", "int8.onnx"]) == 0
     for name in ("small", "int8"):
         assert cli._run(["build", f"{name}.onnx", "-o", f"{name}.engine"]) == 0
-    quick = ["--set", "bench.blocks=2", "--set", "bench.block_ms=1.0", "--set", "bench.warmup_ms=1.0"]
+    quick = [
+        "--set",
+        "bench.processes=2",
+        "--set",
+        "bench.blocks=2",
+        "--set",
+        "bench.block_ms=1.0",
+        "--set",
+        "bench.warmup_ms=1.0",
+    ]
     assert cli._run(["bench", "small.engine", "int8.engine", "-o", "result.json", *quick]) == 0
     capsys.readouterr()
     assert cli._run(["compare", "result.json", "--json"]) == 0

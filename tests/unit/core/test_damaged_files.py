@@ -18,7 +18,7 @@ import pytest
 from edgekd.core.artifact import Artifact, Provenance, digest_of, read_artifact, save_manifest, sha256_of
 from edgekd.core.errors import InputError, IntegrityError, RecipeError
 from edgekd.core.recipe import load_recipe, pairs_root
-from edgekd.core.result import BenchmarkResult, read_result
+from edgekd.core.result import RESULT_SCHEMA, BenchmarkResult, read_result
 from edgekd.core.samples import Samples
 from edgekd.core.sections import Recipe
 from edgekd.core.tensor import DimRange, TensorSpec
@@ -98,7 +98,7 @@ def _try_result(path: Path) -> None:
         assert candidate.percentile_ms(50) > 0
         assert candidate.throughput_per_s > 0
         assert len(candidate.block_medians_ms) > 0
-    assert json.loads(result.to_json())["schema"] == 2
+    assert json.loads(result.to_json())["schema"] == RESULT_SCHEMA
 
 
 def test_results_with_damaged_text(tmp_path: Path) -> None:

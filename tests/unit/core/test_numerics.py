@@ -1,4 +1,4 @@
-"""The arithmetic that decides: differences, percentiles, paired ratios."""
+"""The arithmetic that decides: differences, percentiles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edgekd.core.numerics import Difference, bootstrap_ratio, difference, percentile
+from edgekd.core.numerics import Difference, difference, percentile
 
 LOST = Difference(math.inf, math.inf, -math.inf)
 NAN, INF = math.nan, math.inf
@@ -75,35 +75,3 @@ def test_percentiles_never_fall() -> None:
     found = [percentile(samples, p) for p in np.linspace(0, 100, 401)]
     assert found == sorted(found)
     assert found[-1] == samples.max()
-
-
-def test_ratio_of_a_twice_as_slow_candidate() -> None:
-    rng = np.random.default_rng(1)
-    drift = np.exp(rng.normal(0, 0.5, 40))  # shared by both sides of a round: pairing must take it out
-    a, b = 2 * drift * np.exp(rng.normal(0, 0.01, 40)), drift
-    ratio, low, high = bootstrap_ratio(a, b)
-    assert low <= ratio <= high
-    assert low < 2 < high
-    assert high / low < 1.02
-
-
-def test_ratio_repeats_and_turns_over() -> None:
-    a, b = np.array([1.0, 2.0, 4.0]), np.array([2.0, 2.0, 2.0])
-    assert bootstrap_ratio(a, b) == bootstrap_ratio(a, b)
-    forth, back = bootstrap_ratio(a, b), bootstrap_ratio(b, a)
-    assert forth[0] == pytest.approx(1 / back[0])
-    assert forth[1] == pytest.approx(1 / back[2])
-
-
-def test_ratio_of_one_block_has_no_width() -> None:
-    assert bootstrap_ratio(np.array([3.0]), np.array([2.0])) == pytest.approx((1.5, 1.5, 1.5))
-
-
-def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(2)
-    held = 0
-    for _ in range(200):
-        a, b = np.exp(rng.normal(math.log(1.3), 0.1, 25)), np.exp(rng.normal(0, 0.1, 25))
-        _, low, high = bootstrap_ratio(a, b, resamples=400)
-        held += low <= 1.3 <= high
-    assert held >= 0.88 * 200  # 95 % nominal; a percentile bootstrap of 25 medians is a little short of it

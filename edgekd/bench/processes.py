@@ -1,0 +1,164 @@
+"""The same measurement in several fresh processes: what is drawn once a process is drawn as often as there are.
+
+``python -m edgekd.bench.processes`` is one of them: it opens every engine, times them in turns and leaves its raw
+samples in a file. ``measure`` starts them one after another. Source for repeating at the level that scatters: T.
+Kalibera, R. Jones, "Rigorous Benchmarking in Reasonable Time", ISMM 2013.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekd.bench import measure as clocked
+from edgekd.bench._child import ended, fresh_python
+from edgekd.core.artifact import read_json, write_atomic
+from edgekd.core.errors import EdgeKDError, MachineError
+from edgekd.core.family import load
+from edgekd.core.protocols import Feeds
+from edgekd.core.result import Run
+from edgekd.core.samples import Samples
+from edgekd.core.schema import parse
+from edgekd.core.sections import BenchConfig
+
+Progress = Callable[[str, int, int], None]
+
+# Beyond its share of the budget a process opens engines, warms up and runs two rounds.
+_PATIENCE_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """One candidate: its engine, and what it is fed in every inference."""
+
+    name: str
+    engine: Path
+    feeds: Feeds
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the processes found.
+
+    Attributes:
+        runs: Name → one Run a process, in the order they ran; run i of every candidate is of the same process.
+        notes: What people should know: processes that were lost, warm-ups that did not settle.
+    """
+
+    runs: dict[str, tuple[Run, ...]]
+    notes: tuple[str, ...]
+
+
+def measure(entrants: Sequence[Entrant], config: BenchConfig, progress: Progress | None = None) -> Measured:
+    """Time every entrant in ``config.processes`` fresh processes.
+
+    Engines are opened in one order by even processes and in the reverse by odd ones.
+
+    Args:
+        entrants: At least one; names are unique.
+        config: ``budget_s`` is for all processes together, each gets an equal share of what is left.
+        progress: Called with ("process", processes done, processes in all).
+
+    Raises:
+        MachineError: The first two processes, or all, ended badly; the last one's words.
+    """
+    elapsed_s = clocked.stopwatch()
+    found: list[dict[str, Run]] = []
+    lost: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as folder:
+        fed = _fed(entrants, Path(folder))
+        for index in range(config.processes):
+            left_s = max(0.0, config.budget_s - elapsed_s())
+            share = dataclasses.replace(config, budget_s=left_s / (config.processes - index))
+            try:
+                found.append(_in_a_process(fed[:: -1 if index % 2 else 1], share, Path(folder)))
+            except MachineError as err:
+                lost.append(str(err))
+                if not found and len(lost) == min(2, config.processes):
+                    raise
+            if progress:
+                progress("process", index + 1, config.processes)
+    runs = {entrant.name: tuple(run[entrant.name] for run in found) for entrant in entrants}
+    return Measured(runs, (*_lost(lost, config.processes), *_unsteady(runs)))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Time the plan's engines in this process and write the raw samples: the child's side of ``measure``."""
+    parser = argparse.ArgumentParser(prog="python -m edgekd.bench.processes", description=__doc__)
+    parser.add_argument("plan", type=Path)
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args(argv)
+    plan = json.loads(args.plan.read_text())
+    config = parse(BenchConfig, plan["config"], "config")
+    backend = load("backends", config.backend).BACKEND
+    with contextlib.ExitStack() as stack:
+        bouts = {}
+        try:
+            for name, engine, feeds in plan["entrants"]:
+                session = backend.open(Path(engine), threads=config.threads)
+                stack.callback(session.close)
+                bouts[name] = clocked.Bout(session, Samples.load(Path(feeds)).feeds(0))
+            runs = clocked.measure(bouts, config)
+        except EdgeKDError as err:
+            sys.stderr.write(" ".join(str(err).split()) + "\n")
+            return err.exit_code
+    write_atomic(args.out, json.dumps({name: dataclasses.asdict(run) for name, run in runs.items()}))
+    return 0
+
+
+def _fed(entrants: Sequence[Entrant], folder: Path) -> list[tuple[str, str, str]]:
+    """Write every entrant's feeds; return (name, engine, feeds) as a plan has them."""
+    plans = []
+    for index, entrant in enumerate(entrants):
+        path = folder / f"feeds{index}.npz"
+        Samples({name: np.asarray(array)[None] for name, array in entrant.feeds.items()}, ("feeds",), "bench").save(
+            path
+        )
+        plans.append((entrant.name, str(entrant.engine.resolve()), str(path)))
+    return plans
+
+
+def _in_a_process(entrants: Sequence[tuple[str, str, str]], config: BenchConfig, folder: Path) -> dict[str, Run]:
+    plan, out = folder / "plan.json", folder / "out.json"
+    out.unlink(missing_ok=True)
+    write_atomic(plan, json.dumps({"config": dataclasses.asdict(config), "entrants": entrants}))
+    words = fresh_python("edgekd.bench.processes", str(plan), str(out))
+    limit_s = config.budget_s + _PATIENCE_S
+    try:
+        child = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=limit_s, check=False)
+    except subprocess.TimeoutExpired as err:
+        raise MachineError(f"a measuring process did not end within {limit_s:.0f} s") from err
+    if child.returncode:
+        raise MachineError(f"a measuring process {ended(child)}")
+    data: dict[str, Any] = read_json(out)
+    return {name: parse(Run, run, f"run of {name}") for name, run in data.items()}
+
+
+def _lost(reasons: Sequence[str], processes: int) -> list[str]:
+    if not reasons:
+        return []
+    return [f"{len(reasons)} of {processes} processes were lost, the others count: {reasons[-1]}"]
+
+
+def _unsteady(runs: dict[str, tuple[Run, ...]]) -> list[str]:
+    names = [name for name, of in runs.items() if not all(run.is_steady for run in of)]
+    if not names:
+        return []
+    return [
+        f"latency had not settled when a warm-up ended: {', '.join(names)}; raise bench.warmup_ms or calm the machine"
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
