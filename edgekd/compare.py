@@ -110,7 +110,7 @@ def compare(results: Sequence[BenchmarkResult], baseline: str | None = None) -> 
         raise InputError("no result to compare; give one result.json or more")
     first, *others = results
     for other in others:
-        _require_alike(first, other)
+        require_alike(first, other)
     inside = itertools.chain.from_iterable(_within(result, baseline) for result in results)
     across = itertools.chain.from_iterable(_across(first, other) for other in others)
     return Comparison((*inside, *across))
@@ -218,7 +218,7 @@ def _ratios(mine: Mapping[str, float | None], others: Mapping[str, float | None]
     return {name: a / b for name, (a, b) in known.items() if a is not None and b}
 
 
-def _require_alike(first: BenchmarkResult, other: BenchmarkResult) -> None:
+def require_alike(first: BenchmarkResult, other: BenchmarkResult) -> None:
     """Raise NotComparable, naming every field that differs and both values."""
     said = [
         f"{name}: {_say(mine)} against {_say(theirs)}"

@@ -15,9 +15,9 @@ from edgekd.core import family
 from edgekd.core.errors import EXIT_BUG, EXIT_INTERRUPTED, EdgeKDError
 
 # The order of the stages, then what looks at their results; a file that is not named here comes last.
-_ORDER = (
-    "run distill export simplify quantize preflight build bench compare report infer show doctor pairs targets".split()
-)
+_ORDER = """
+    run distill export simplify quantize preflight build bench compare gate report infer show doctor pairs targets
+""".split()
 
 
 def main() -> None:

@@ -31,13 +31,22 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         RecipeError: Not TOML, or a key or value is wrong.
         InputError: The file cannot be read.
     """
+    return recipe_from(read_toml(path, "a recipe.toml"), overrides)
+
+
+def read_toml(path: Path, expected: str) -> dict[str, Any]:
+    """Read a TOML file; ``expected`` says what it should be.
+
+    Raises:
+        RecipeError: Not TOML.
+        InputError: The file cannot be read.
+    """
     try:
-        table = tomllib.loads(path.read_bytes().decode())
+        return tomllib.loads(path.read_bytes().decode())
     except OSError as err:
-        raise InputError(f"cannot read {path}: {err.strerror}; a recipe.toml was expected") from err
+        raise InputError(f"cannot read {path}: {err.strerror}; {expected} was expected") from err
     except (ValueError, RecursionError) as err:
         raise RecipeError(f"{path} is not TOML ({str(err)[:160]})") from err
-    return recipe_from(table, overrides)
 
 
 def recipe_from(table: Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from edgekd.core.result import BenchmarkResult
 from edgekd.core.samples import Samples
+from edgekd.gate import Verdict
 from edgekd.report._figures import Table, candidate_table, conditions_line, engine_table, notices
+from edgekd.report._gate import verdict_line, verdict_table
 from edgekd.report._verdict import verdict
 
 FILE_NAME = "report.md"
@@ -25,6 +27,13 @@ def render(result: BenchmarkResult, pictures: Samples | None = None) -> str:
     notes = [*result.notes, *(f"{c.name}: {note}" for c in result.candidates for note in c.notes)]
     if notes:
         parts += ["### Notes", _list(notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def render_verdict(verdict_: Verdict) -> str:
+    """Return a gate's verdict as Markdown: for a pull request or a step summary."""
+    parts = [f"## {escape(verdict_.title)}", escape(verdict_line(verdict_))]
+    parts += [table(verdict_table(verdict_), text_columns=(1, 2)), *([_list(verdict_.notes)] if verdict_.notes else [])]
     return "\n\n".join(parts) + "\n"
 
 

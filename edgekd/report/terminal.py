@@ -15,7 +15,9 @@ from rich.text import Text
 from edgekd.compare import Comparison
 from edgekd.core.result import BenchmarkResult
 from edgekd.core.samples import Samples
+from edgekd.gate import Verdict
 from edgekd.report._figures import Table, candidate_table, comparison_tables, conditions_line, engine_table, notices
+from edgekd.report._gate import verdict_line, verdict_table
 from edgekd.report._verdict import verdict
 
 FILE_NAME = "report.txt"
@@ -37,6 +39,18 @@ def render_comparison(comparison: Comparison, *, width: int = 100) -> str:
         for table in comparison_tables(comparison):
             console.print(_rich(table, text_columns=(0, 1)))
         _say(console, "~ marks what the samples cannot tell from 1; sizes are this over the other", "dim")
+
+    return _text(tables, width)
+
+
+def render_verdict(verdict_: Verdict, *, width: int = 100) -> str:
+    """Return a gate's verdict as plain text."""
+
+    def tables(console: Console) -> None:
+        console.print(_rich(verdict_table(verdict_), text_columns=(0, 1, 2)))
+        for note in verdict_.notes:
+            _say(console, f"! {note}", "yellow")
+        _say(console, verdict_line(verdict_), "bold")
 
     return _text(tables, width)
 

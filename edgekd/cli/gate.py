@@ -1,0 +1,124 @@
+"""Judge a new engine by the accepted one: pass, regress (exit 1) or inconclusive (exit 4)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgekd import gate
+from edgekd.bench import suite
+from edgekd.cli._options import Json, Output, Quiet, Samples, Sets, progress_bar, talker
+from edgekd.core import family
+from edgekd.core.artifact import Artifact, atomic_path, manifest_path, read_artifact, sha256_of, write_atomic
+from edgekd.core.errors import InputError, RecipeError
+from edgekd.core.recipe import read_toml, recipe_from
+from edgekd.core.result import BenchmarkResult, read_result
+from edgekd.core.schema import parse, to_plain
+from edgekd.core.sections import BenchConfig
+
+NEW, ACCEPTED = "new", "accepted"
+# What is asked where no limits.toml is given.
+_USUAL = gate.Limits(latency=0.03, peak_memory=0.05, engine_size=0.05)
+
+
+def command(
+    new: Annotated[Path, typer.Argument(help="The new engine, with --against; or a result.json, with --baseline.")],
+    against: Annotated[
+        Path | None, typer.Option("--against", help="The accepted engine: both are measured in turns, now.")
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="The accepted result.json, of equal conditions.")
+    ] = None,
+    limits: Annotated[
+        Path | None, typer.Option("--limits", help="A limits.toml; latency 3 %, memory and size 5 % without one.")
+    ] = None,
+    candidate: Annotated[
+        list[str] | None, typer.Option("--candidate", help="With --baseline: judge this one only. Repeatable.")
+    ] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Make the new one the accepted one, whatever the verdict.")
+    ] = False,
+    samples: Samples = None,
+    output: Output = None,
+    set_: Sets = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Judge a new engine by the accepted one: pass, regress (exit 1) or inconclusive (exit 4).
+
+    With --against, both engines are timed in turns in several fresh processes, so that a noisy machine, or another one,
+    falls on both: the way to gate a pull request. With --baseline, a result is judged by one that was recorded earlier.
+    """
+    if (against is None) == (baseline is None):
+        raise InputError("give either --against ENGINE, to measure both now, or --baseline RESULT, recorded earlier")
+    asked = read_limits(limits) if limits else _USUAL
+    talk = talker(quiet)
+    if against is not None:
+        engines = {NEW: read_artifact(new), ACCEPTED: read_artifact(against)}
+        backend = suite.backend_of(list(engines.values()))
+        usual = [f"bench.backend={backend}", f"bench.processes={gate.PROCESSES}"]
+        config = recipe_from({}, [*usual, *(set_ or ())]).bench
+        out = (output or new.with_suffix(".verdict.json")).with_suffix(".result.json")
+        told = suite.Told(talk, progress_bar(quiet))
+        verdict = gate.judge_paired(_measured(engines, samples, config, out, told), NEW, ACCEPTED, asked)
+        accepted = against
+    else:
+        assert baseline is not None, "one of the two is given"
+        accepted = baseline
+        if not baseline.exists() and accept:
+            read_result(new)
+            _accept(new, baseline)
+            talk(f"{baseline} did not exist: {new} is the baseline now")
+            return
+        if not baseline.exists():
+            raise InputError(f"{baseline} does not exist; --accept makes {new} the baseline")
+        verdict = gate.judge_recorded(read_result(new), read_result(baseline), asked, candidate or ())
+    if output is not None:
+        write_atomic(output, verdict.to_json())
+    typer.echo(verdict.to_json() if json_ else family.load("report", "terminal").render_verdict(verdict), nl=False)
+    if accept:
+        _accept(new, accepted)
+        talk(f"accepted: {new} is {accepted} now")
+        return
+    raise typer.Exit(verdict.exit_code)
+
+
+def read_limits(path: Path) -> gate.Limits:
+    """Read a limits.toml.
+
+    Raises:
+        InputError: It is missing.
+        RecipeError: It is no TOML, has an unknown figure, a value that is no limit, or asks about nothing.
+    """
+    data = read_toml(path, "a limits.toml")
+    if set(data) != {"limits"}:
+        raise RecipeError(f"{path} has {', '.join(data) or 'nothing'}; one table was expected: [limits]")
+    found = parse(gate.Limits, data["limits"], "limits")
+    if not found.asked():
+        raise RecipeError(f"{path} asks about nothing; [limits] takes {', '.join(gate.Limits.__slots__)}")
+    return found
+
+
+def _measured(
+    engines: Mapping[str, Artifact], samples: Path | None, config: BenchConfig, out: Path, told: suite.Told
+) -> BenchmarkResult:
+    """Time both engines in turns; the raw result stays at ``out``."""
+    subjects = [replace(subject, name=name) for name, engine in engines.items() for subject in suite.subjects([engine])]
+    feeds = Artifact("samples", samples, sha256_of(samples)) if samples else None
+    setting = suite.Setting(engines[NEW].path.stem, config, feeds)
+    suite.run(subjects, setting, suite.provenance(subjects, setting, to_plain(config)), out, told)
+    return read_result(out)
+
+
+def _accept(new: Path, accepted: Path) -> None:
+    """Copy a file and its manifest over the accepted one's, each whole or not at all."""
+    pairs = [(new, accepted), (manifest_path(new), manifest_path(accepted))]
+    for source, target in pairs:
+        if source.exists():
+            with atomic_path(target) as temporary:
+                shutil.copyfile(source, temporary)

@@ -1,0 +1,311 @@
+"""Is the new engine worse than the accepted one by more than is allowed: pass, regress, or inconclusive.
+
+Worse means *different*, by an exact test on one figure a process, **and** *larger than the limit*. Passed means that
+the 95 % interval ends below the limit; where neither holds nobody knows, and how many processes would tell is worked
+out.
+
+Paired, both engines took turns in the same processes, now, on this machine: noise and drift fall on both, and the test
+flips signs. Recorded, each was measured in its own time: the test deals ranks, and the whole interval must be beyond
+the limit, for the hours between the two are in nobody's samples.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from edgekd.compare import ratio, require_alike
+from edgekd.core.errors import NotComparable, RecipeError
+from edgekd.core.numerics import FloatArray, percentile
+from edgekd.core.result import BenchmarkResult, Candidate
+from edgekd.core.statistics import Center, mann_whitney, sign_flip
+
+Status = Literal["pass", "regress", "inconclusive"]
+
+# Seven processes that all point one way are 2^-7 = 0.8 %; eight, as many as the gate measures, leave room: 0.4 %.
+ALPHA = 0.01
+PROCESSES = 8
+_PROCESSES_MIN = 7
+_PROCESSES_MOST = 1000
+_RESAMPLES, _SEED = 2000, 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``[limits]`` of limits.toml: how much worse the new engine may be; a figure that is left out is not asked about.
+
+    Attributes:
+        latency: Of the median, as a share (0.03 is 3 % slower).
+        latency_p99: Of the 99th percentile, as a share.
+        throughput: Of the mean time of an inference, as a share.
+        peak_memory, engine_size, onnx_size: In bytes, as a share.
+        accuracy: Of the primary metric, in its own unit: dB, or 0.01 for one picture (or pixel) in a hundred.
+    """
+
+    latency: float | None = None
+    latency_p99: float | None = None
+    throughput: float | None = None
+    peak_memory: float | None = None
+    engine_size: float | None = None
+    onnx_size: float | None = None
+    accuracy: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise RecipeError(f"{name} = {value!r}; a number of 0 or more was expected")
+
+    def asked(self) -> dict[str, float]:
+        """Return the figures that have a limit."""
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One figure of one candidate against its limit.
+
+    Attributes:
+        candidate, metric: Whose, and a field of ``Limits``.
+        old, new: The figures: ms, inferences per second, bytes, or the primary metric's unit.
+        change: How much worse, as the limit is meant: a share, or the metric's unit; below 0 is better.
+        low, high: Its 95 % interval; equal to ``change`` where the figure is exact, None where nothing is known.
+        p: Of "the new one is not worse", one-sided; None where the figure is exact.
+        limit: The largest ``change`` that is allowed.
+        status: pass, regress or inconclusive.
+        processes: How many the timed figures rest on; 0 of others.
+        needs: Inconclusive: how many processes would be enough, None where no number that is sane would.
+        why: In words.
+    """
+
+    candidate: str
+    metric: str
+    old: float | None
+    new: float | None
+    change: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    limit: float
+    status: Status
+    processes: int = 0
+    needs: int | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All checks, and what they come to.
+
+    Attributes:
+        title: The result's.
+        mode: "paired" or "recorded".
+        checks: In the order of candidates, then of ``Limits``.
+    """
+
+    title: str
+    mode: Literal["paired", "recorded"]
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def status(self) -> Status:
+        """Return regress if any check does, else inconclusive if any is, else pass."""
+        found = {check.status for check in self.checks}
+        return "regress" if "regress" in found else "inconclusive" if "inconclusive" in found else "pass"
+
+    @property
+    def exit_code(self) -> int:
+        """DESIGN's codes: 0 pass, 1 regress, 4 inconclusive."""
+        return {"pass": 0, "regress": 1, "inconclusive": 4}[self.status]
+
+    @property
+    def needs(self) -> int | None:
+        """Return how many processes would settle every check that they can settle; None where none is open."""
+        return max((check.needs for check in self.checks if check.needs is not None), default=None)
+
+    def to_json(self) -> str:
+        """Return the text of ``verdict.json``."""
+        return json.dumps({"status": self.status, "needs": self.needs, **asdict(self)}, indent=1) + "\n"
+
+
+def judge_paired(result: BenchmarkResult, new: str, old: str, limits: Limits) -> Verdict:
+    """Judge two candidates of one result, which took turns.
+
+    Raises:
+        NotComparable: There is no such candidate, or the two did not take turns in the same processes.
+    """
+    mine, other = result.candidate(new), result.candidate(old)
+    if [len(run.blocks_ns) for run in mine.runs] != [len(run.blocks_ns) for run in other.runs]:
+        raise NotComparable(f"{new} and {old} of {result.title} did not run the same rounds; measure them in one go")
+    sides = _Sides(mine, other, result, True)
+    return Verdict(result.title, "paired", tuple(_checks(sides, limits)), result.notes)
+
+
+def judge_recorded(
+    result: BenchmarkResult, baseline: BenchmarkResult, limits: Limits, candidates: Sequence[str] = ()
+) -> Verdict:
+    """Judge a result by one that was recorded earlier.
+
+    Args:
+        result: The new one.
+        baseline: The accepted one.
+        limits: What is asked.
+        candidates: Names to judge; those that both have where none is given.
+
+    Raises:
+        NotComparable: Conditions, inputs or pairs differ, or a candidate is missing.
+    """
+    if result.title != baseline.title:
+        raise NotComparable(f"the result is of {result.title}, the baseline of {baseline.title}; give one of the same")
+    require_alike(baseline, result)
+    known = {candidate.name for candidate in baseline.candidates}
+    names = candidates or [candidate.name for candidate in result.candidates if candidate.name in known]
+    checks: list[Check] = []
+    for name in names:
+        checks += _checks(_Sides(result.candidate(name), baseline.candidate(name), result, False), limits)
+    return Verdict(result.title, "recorded", tuple(checks), result.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Who is judged by whom."""
+
+    new: Candidate
+    old: Candidate
+    result: BenchmarkResult
+    paired: bool
+
+
+# Figure → one array a process, larger is worse; what stands for a process; how the figure is shown.
+_Timed = tuple[Callable[[Candidate], tuple[FloatArray, ...]], Center, Callable[[Candidate], float]]
+_TIMED: Mapping[str, _Timed] = {
+    "latency": (lambda c: c.block_medians_ms, np.median, lambda c: c.percentile_ms(50)),
+    "latency_p99": (lambda c: _tails_ms(c), np.median, lambda c: c.percentile_ms(99)),
+    "throughput": (lambda c: c.block_means_ms, np.mean, lambda c: c.throughput_per_s),
+}
+_SIZES: Mapping[str, Callable[[Candidate], int | None]] = {
+    "peak_memory": lambda c: c.peak_memory_bytes,
+    "engine_size": lambda c: c.engine_bytes or None,
+    "onnx_size": lambda c: c.onnx_bytes or None,
+}
+
+
+def _checks(sides: _Sides, limits: Limits) -> list[Check]:
+    makers: dict[str, Callable[[_Sides, str, float], Check]] = {
+        **dict.fromkeys(_TIMED, _timed),
+        **dict.fromkeys(_SIZES, _sized),
+        "accuracy": _accuracy,
+    }
+    return [makers[metric](sides, metric, limit) for metric, limit in limits.asked().items()]
+
+
+def _timed(sides: _Sides, metric: str, limit: float) -> Check:
+    figures, center, shown = _TIMED[metric]
+    new, old = figures(sides.new), figures(sides.old)
+    value, low, high = (end - 1 for end in ratio(new, old, paired=sides.paired, center=center))
+    if sides.paired:
+        p = sign_flip([float(center(np.log(a) - np.log(b))) for a, b in zip(new, old, strict=True)])
+    else:
+        p = mann_whitney(*([float(center(np.log(blocks))) for blocks in side] for side in (new, old)))
+    processes = min(len(new), len(old))
+    status = decide(value, low, high, p, limit, recorded=not sides.paired)
+    if status != "inconclusive":
+        needs, why = None, ""
+    else:
+        needs = processes_needed(value, low, high, limit, processes)
+        why = _open(processes, needs)
+    return Check(
+        *(sides.new.name, metric, shown(sides.old), shown(sides.new), value, low, high, p, limit, status),
+        *(processes, needs, why),
+    )
+
+
+def decide(change: float, low: float, high: float, p: float, limit: float, *, recorded: bool = False) -> Status:
+    """Return the verdict on a figure that scatters.
+
+    Args:
+        change: How much worse, in the limit's unit.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        p: Of "not worse", one-sided.
+        limit: The largest change that is allowed.
+        recorded: The two sides were measured at different times: the whole interval must lie beyond the limit.
+    """
+    if p <= ALPHA and (low if recorded else change) > limit:
+        return "regress"
+    return "pass" if high <= limit else "inconclusive"
+
+
+def processes_needed(change: float, low: float, high: float, limit: float, processes: int) -> int | None:
+    """Return how many processes would settle it, were they like these; None where it would take over a thousand.
+
+    An interval narrows with the root of their number; it must end before the limit, or begin beyond it, and the exact
+    test needs seven to tell anything.
+    """
+    distance, reach = abs(limit - change), (high - change if change <= limit else change - low)
+    if distance * math.sqrt(_PROCESSES_MOST / processes) < reach:
+        return None
+    narrow = math.ceil(round(processes * (reach / distance) ** 2, 6)) if reach else 0
+    return max(narrow, processes + 1, _PROCESSES_MIN)
+
+
+def _open(processes: int, needs: int | None) -> str:
+    few = f"{processes} process{'es' if processes > 1 else ''} cannot tell"
+    return (
+        f"{few}, nor could a thousand: the change is too near to the limit"
+        if needs is None
+        else f"{few}; {needs} could"
+    )
+
+
+def _tails_ms(candidate: Candidate) -> tuple[FloatArray, ...]:
+    """Return the 99th percentile of each process, one array of one figure each."""
+    return tuple(
+        np.array([percentile([ns for block in run.blocks_ns for ns in block], 99)]) / 1e6 for run in candidate.runs
+    )
+
+
+def _sized(sides: _Sides, metric: str, limit: float) -> Check:
+    new, old = _SIZES[metric](sides.new), _SIZES[metric](sides.old)
+    if not new or not old:
+        return _unknown(sides, metric, limit, old, new)
+    return _exact(sides, metric, limit, float(old), float(new), new / old - 1)
+
+
+def _accuracy(sides: _Sides, metric: str, limit: float) -> Check:
+    primary = sides.result.primary_metric
+    new, old = sides.new.accuracy.get(primary), sides.old.accuracy.get(primary)
+    if new is None or old is None or not math.isfinite(new) or not math.isfinite(old):
+        return _unknown(sides, metric, limit, old, new)
+    mine, other = (side.accuracy_per_sample.get(primary, ()) for side in (sides.new, sides.old))
+    if primary in sides.result.set_metrics or len(mine) != len(other) or len(mine) < 2:
+        # A figure of the whole set has no picture to resample: on this set it is what it is.
+        return _exact(sides, metric, limit, old, new, old - new)
+    worse = np.subtract(other, mine)
+    draws = np.random.default_rng(_SEED).integers(0, len(worse), size=(_RESAMPLES, len(worse)))
+    low, high = np.quantile(np.mean(worse[draws], axis=1), [0.025, 0.975])
+    change, p = float(np.mean(worse)), sign_flip(worse)
+    status = decide(change, float(low), float(high), p, limit)
+    why = "" if status != "inconclusive" else f"{len(worse)} pictures cannot tell; score more of them"
+    return Check(
+        *(sides.new.name, metric, old, new, change, float(low), float(high), p, limit, status),
+        why=why,
+    )
+
+
+def _exact(sides: _Sides, metric: str, limit: float, old: float, new: float, change: float) -> Check:
+    # 1.02 / 1.00 - 1 is a little more than 0.02.
+    status: Status = "regress" if round(change, 12) > limit else "pass"
+    return Check(sides.new.name, metric, old, new, change, change, change, None, limit, status)
+
+
+def _unknown(sides: _Sides, metric: str, limit: float, old: float | None, new: float | None) -> Check:
+    missing = " and ".join(name for name, value in (("the new", new), ("the accepted", old)) if not value)
+    why = f"{missing} engine's figure was not measured"
+    return Check(sides.new.name, metric, old, new, None, None, None, None, limit, "inconclusive", why=why)

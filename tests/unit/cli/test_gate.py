@@ -1,0 +1,115 @@
+"""``edgekd gate`` as people type it: every exit code, and what becomes of the accepted one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgekd.cli import _run as edgekd
+from edgekd.core.result import read_result
+from tests.pipeline.tiny import tiny_onnx
+from tests.unit.report.example_result import CONDITIONS, candidate, example
+from tests.unit.test_gate import timed
+
+QUICK = ["--set", "bench.blocks=2", "--set", "bench.block_ms=0.5", "--set", "bench.warmup_ms=0.5", "-q"]
+
+
+def limits(folder: Path, text: str) -> Path:
+    path = folder / "limits.toml"
+    path.write_text(text if "[" in text else f"[limits]\n{text}\n")
+    return path
+
+
+def result(path: Path, ms: float, **changes) -> Path:
+    path.write_text(example(candidates=(timed("net/fp32", ms, scatter=0.001),), **changes).to_json())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("ms", "changes", "code", "says"),
+    [
+        (10.0, {}, 0, "pass: 1 of 1 figures within their limits, against the recorded baseline"),
+        (11.0, {}, 1, "regress: net/fp32: latency is"),
+        (10.3, {}, 4, "inconclusive: net/fp32: latency, 7 processes cannot tell"),
+        (10.0, {"conditions": replace(CONDITIONS, threads=1)}, 5, "threads: 2 against 1"),
+        (10.0, {"title": "other"}, 5, "the result is of other"),
+    ],
+)
+def test_recorded(tmp_path, capsys, ms, changes, code, says):
+    old, new = result(tmp_path / "old.json", 10.0), result(tmp_path / "new.json", ms, **changes)
+    asked = limits(tmp_path, "latency = 0.03")
+    assert edgekd(["gate", str(new), "--baseline", str(old), "--limits", str(asked)]) == code
+    captured = capsys.readouterr()
+    assert says in " ".join((captured.out + captured.err).split())
+
+
+def test_paired_measures_both_now(tmp_path, capsys):
+    engines = []
+    for name in ("new", "old"):
+        (tmp_path / name).mkdir()
+        engines.append(tmp_path / name / "net.engine")
+        assert edgekd(["build", str(tiny_onnx(tmp_path / name / "net.onnx")), "-o", str(engines[-1])]) == 0
+    asked, out = limits(tmp_path, "latency = 1000.0\nengine_size = 0.0"), tmp_path / "verdict.json"
+    capsys.readouterr()
+    words = ["gate", str(engines[0]), "--against", str(engines[1]), "--limits", str(asked), *QUICK]
+    assert edgekd([*words, "--set", "bench.processes=2", "-o", str(out), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == json.loads(out.read_text())
+    assert (said["status"], said["mode"]) == ("pass", "paired")
+    assert [check["processes"] for check in said["checks"]] == [2, 0]
+    measured = read_result(tmp_path / "verdict.result.json")
+    assert [c.name for c in measured.candidates] == ["new", "accepted"]
+    assert [len(c.runs) for c in measured.candidates] == [2, 2]
+
+
+def test_only_accept_changes_the_baseline(tmp_path, capsys):
+    old, new = tmp_path / "baselines" / "old.json", result(tmp_path / "new.json", 20.0)
+    asked = ["--limits", str(limits(tmp_path, "latency = 0.03"))]
+    words = ["gate", str(new), "--baseline", str(old), *asked]
+    assert edgekd(words) == 2
+    assert "--accept makes" in capsys.readouterr().err
+    assert not old.exists()
+    assert edgekd([*words, "--accept"]) == 0
+    assert old.read_text() == new.read_text()
+    slower = result(tmp_path / "slower.json", 40.0)
+    assert edgekd(["gate", str(slower), "--baseline", str(old), *asked]) == 1
+    assert old.read_text() == new.read_text()
+    assert edgekd(["gate", str(slower), "--baseline", str(old), *asked, "--accept", "-q"]) == 0
+    assert "regress" in capsys.readouterr().out
+    assert old.read_text() == slower.read_text()
+
+
+def test_one_candidate_may_be_named(tmp_path, capsys):
+    for name, ms in (("old", 10.0), ("new", 20.0)):
+        both = (candidate("student", "fp32", 9.0, 37), candidate("student", "int8", ms, 36.9))
+        (tmp_path / f"{name}.json").write_text(example(candidates=both).to_json())
+    words = ["gate", str(tmp_path / "new.json"), "--baseline", str(tmp_path / "old.json"), "--json"]
+    assert edgekd([*words, "--candidate", "student/fp32"]) in (0, 4)
+    assert {check["candidate"] for check in json.loads(capsys.readouterr().out)["checks"]} == {"student/fp32"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("latencies = 0.03", "unknown key limits.latencies"),
+        ("latency = -1", "limits.latency = -1.0; a number of 0 or more"),
+        ("latency = 'much'", "limits.latency = 'much'"),
+        ("", "asks about nothing"),
+        ("[other]", "one table was expected: [limits]"),
+        ("latency = = 1", "is not TOML"),
+    ],
+)
+def test_bad_limits(tmp_path, capsys, text, says):
+    old = result(tmp_path / "old.json", 10.0)
+    assert edgekd(["gate", str(old), "--baseline", str(old), "--limits", str(limits(tmp_path, text))]) == 2
+    assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_bad_words(tmp_path, capsys):
+    assert edgekd(["gate", "a", "--against", "b", "--baseline", "c"]) == 2
+    assert "give either --against" in capsys.readouterr().err
+    assert edgekd(["gate", "a", "--baseline", "c", "--limits", str(tmp_path / "gone.toml")]) == 2
+    assert "a limits.toml was expected" in capsys.readouterr().err
