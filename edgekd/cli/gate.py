@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,11 +15,10 @@ from edgekd.bench import suite
 from edgekd.cli._options import Json, Output, Quiet, Samples, Sets, progress_bar, talker
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, atomic_path, manifest_path, read_artifact, sha256_of, write_atomic
-from edgekd.core.errors import InputError, RecipeError
+from edgekd.core.errors import InputError, RecipeError, UnknownName
 from edgekd.core.recipe import read_toml, recipe_from
 from edgekd.core.result import BenchmarkResult, read_result
 from edgekd.core.schema import parse, to_plain
-from edgekd.core.sections import BenchConfig
 
 NEW, ACCEPTED = "new", "accepted"
 # What is asked where no limits.toml is given.
@@ -43,6 +42,10 @@ def command(
     accept: Annotated[
         bool, typer.Option("--accept", help="Make the new one the accepted one, whatever the verdict.")
     ] = False,
+    write: Annotated[
+        list[str] | None,
+        typer.Option("--write", metavar="FORMAT=PATH", help="Also write markdown, junit, sarif or github. Repeatable."),
+    ] = None,
     samples: Samples = None,
     output: Output = None,
     set_: Sets = None,
@@ -54,32 +57,30 @@ def command(
     With --against, both engines are timed in turns in several fresh processes, so that a noisy machine, or another one,
     falls on both: the way to gate a pull request. With --baseline, a result is judged by one that was recorded earlier.
     """
-    if (against is None) == (baseline is None):
+    accepted = against or baseline
+    if accepted is None or (against and baseline):
         raise InputError("give either --against ENGINE, to measure both now, or --baseline RESULT, recorded earlier")
     asked = read_limits(limits) if limits else _USUAL
+    writers = [_writer(text) for text in write or ()]
     talk = talker(quiet)
-    if against is not None:
-        engines = {NEW: read_artifact(new), ACCEPTED: read_artifact(against)}
-        backend = suite.backend_of(list(engines.values()))
-        usual = [f"bench.backend={backend}", f"bench.processes={gate.PROCESSES}"]
-        config = recipe_from({}, [*usual, *(set_ or ())]).bench
+    if against:
         out = (output or new.with_suffix(".verdict.json")).with_suffix(".result.json")
         told = suite.Told(talk, progress_bar(quiet))
-        verdict = gate.judge_paired(_measured(engines, samples, config, out, told), NEW, ACCEPTED, asked)
-        accepted = against
+        result = _measured((new, against), samples, set_ or [], out, told)
+        verdict = gate.judge_paired(result, NEW, ACCEPTED, asked)
+    elif accepted.exists():
+        verdict = gate.judge_recorded(read_result(new), read_result(accepted), asked, candidate or ())
+    elif accept:
+        read_result(new)
+        _accept(new, accepted)
+        talk(f"{accepted} did not exist: {new} is the baseline now")
+        return
     else:
-        assert baseline is not None, "one of the two is given"
-        accepted = baseline
-        if not baseline.exists() and accept:
-            read_result(new)
-            _accept(new, baseline)
-            talk(f"{baseline} did not exist: {new} is the baseline now")
-            return
-        if not baseline.exists():
-            raise InputError(f"{baseline} does not exist; --accept makes {new} the baseline")
-        verdict = gate.judge_recorded(read_result(new), read_result(baseline), asked, candidate or ())
+        raise InputError(f"{accepted} does not exist; --accept makes {new} the baseline")
     if output is not None:
         write_atomic(output, verdict.to_json())
+    for render, path in writers:
+        write_atomic(path, render(verdict))
     typer.echo(verdict.to_json() if json_ else family.load("report", "terminal").render_verdict(verdict), nl=False)
     if accept:
         _accept(new, accepted)
@@ -104,13 +105,31 @@ def read_limits(path: Path) -> gate.Limits:
     return found
 
 
+def _writer(text: str) -> tuple[Callable[[gate.Verdict], str], Path]:
+    """Parse ``--write FORMAT=PATH``."""
+    name, _, path = text.partition("=")
+    known = [format_ for format_ in family.names("report") if hasattr(family.load("report", format_), "render_verdict")]
+    if name not in known:
+        raise UnknownName.among("format of a verdict", name, known)
+    if not path:
+        raise InputError(f"--write {text!r} is not FORMAT=PATH, like junit=gate.xml")
+    return family.load("report", name).render_verdict, Path(path)
+
+
 def _measured(
-    engines: Mapping[str, Artifact], samples: Path | None, config: BenchConfig, out: Path, told: suite.Told
+    paths: tuple[Path, Path], samples: Path | None, sets: Sequence[str], out: Path, told: suite.Told
 ) -> BenchmarkResult:
-    """Time both engines in turns; the raw result stays at ``out``."""
-    subjects = [replace(subject, name=name) for name, engine in engines.items() for subject in suite.subjects([engine])]
+    """Time the new and the accepted engine in turns; the raw result stays at ``out``."""
+    engines = [read_artifact(path) for path in paths]
+    usual = [f"bench.backend={suite.backend_of(engines)}", f"bench.processes={gate.PROCESSES}"]
+    config = recipe_from({}, [*usual, *sets]).bench
+    subjects = [
+        replace(subject, name=name)
+        for name, engine in zip((NEW, ACCEPTED), engines, strict=True)
+        for subject in suite.subjects([engine])
+    ]
     feeds = Artifact("samples", samples, sha256_of(samples)) if samples else None
-    setting = suite.Setting(engines[NEW].path.stem, config, feeds)
+    setting = suite.Setting(paths[0].stem, config, feeds)
     suite.run(subjects, setting, suite.provenance(subjects, setting, to_plain(config)), out, told)
     return read_result(out)
 

@@ -11,16 +11,27 @@ from edgekd.bench import suite
 from edgekd.cli._options import Output
 from edgekd.core import family
 from edgekd.core.artifact import write_atomic
+from edgekd.core.errors import UnknownName
 from edgekd.core.result import read_result
 
 
 def command(
     result: Annotated[Path, typer.Argument(help="A result.json.")],
-    format_: Annotated[str, typer.Option("--format", "-f", help="terminal, markdown or html.")] = "terminal",
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help="terminal, markdown, html; or bencher, benchstat, action_benchmark for others' tools.",
+        ),
+    ] = "terminal",
     output: Output = None,
 ) -> None:
     """Write a result again as a terminal table, Markdown, or a self-contained page."""
     writer = family.load("report", format_)
+    if not hasattr(writer, "render"):
+        known = [name for name in family.names("report") if hasattr(family.load("report", name), "render")]
+        raise UnknownName.among("format of a result", format_, known)
     text = writer.render(read_result(result), suite.pictures(result))
     if output is None:
         typer.echo(text, nl=False)

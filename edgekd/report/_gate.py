@@ -6,7 +6,8 @@ from edgekd.core import units
 from edgekd.gate import Check, Verdict
 from edgekd.report._figures import Table
 
-_NAMES = {
+# A field of ``gate.Limits`` → its name and unit in a table.
+FIGURES = {
     "latency": "latency, median ms",
     "latency_p99": "latency, p99 ms",
     "throughput": "throughput, per s",
@@ -23,7 +24,7 @@ def verdict_table(verdict: Verdict) -> Table:
     heads = ("verdict", "candidate", "figure", "accepted", "new", "worse by (95 %)", "limit", "p")
     rows = (
         (
-            *(check.status, check.candidate, _NAMES[check.metric]),
+            *(check.status, plain_text(check.candidate), FIGURES[check.metric]),
             *(_figure(check, value) for value in (check.old, check.new)),
             *(_change(check), _amount(check, check.limit), "–" if check.p is None else f"{check.p:.2g}"),
         )
@@ -34,22 +35,27 @@ def verdict_table(verdict: Verdict) -> Table:
 
 def verdict_line(verdict: Verdict) -> str:
     """Say in a line what it comes to, and why."""
-    open_ = [check for check in verdict.checks if check.status == "inconclusive"]
-    worse = [check for check in verdict.checks if check.status == "regress"]
-    if worse:
-        found = "; ".join(
-            f"{check.candidate}: {_NAMES[check.metric].partition(',')[0]} is {_amount(check, check.change)} worse, "
-            f"{_amount(check, check.limit)} is allowed"
-            for check in worse
-        )
-        return f"regress: {found}"
-    if open_:
-        first = open_[0]
-        others = f"; and {len(open_) - 1} more" if len(open_) > 1 else ""
-        advice = f". Measure with bench.processes={verdict.needs}" if verdict.needs else ""
-        return f"inconclusive: {first.candidate}: {_NAMES[first.metric].partition(',')[0]}, {first.why}{others}{advice}"
-    how = "measured in turns" if verdict.mode == "paired" else "against the recorded baseline"
-    return f"pass: {len(verdict.checks)} of {len(verdict.checks)} figures within their limits, {how}"
+    return plain_text(_said(verdict))
+
+
+def check_line(check: Check) -> str:
+    """Say in a line what one check found."""
+    return plain_text(_found(check))
+
+
+def _found(check: Check) -> str:
+    name = FIGURES[check.metric].partition(",")[0]
+    if check.status == "inconclusive":
+        return f"{check.candidate}: {name} is inconclusive: {check.why}"
+    return (
+        f"{check.candidate}: {name} is worse by {_change(check)}, {_amount(check, check.limit)} is allowed "
+        f"({_figure(check, check.old)} to {_figure(check, check.new)})"
+    )
+
+
+def plain_text(text: str) -> str:
+    """Flatten to one line and drop what no XML and no workflow command may hold: control characters."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 
 def _figure(check: Check, value: float | None) -> str:
@@ -72,3 +78,24 @@ def _amount(check: Check, value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.3g}" if check.metric == "accuracy" else f"{100 * value:.1f} %"
+
+
+def _said(verdict: Verdict) -> str:
+    open_ = [check for check in verdict.checks if check.status == "inconclusive"]
+    worse = [check for check in verdict.checks if check.status == "regress"]
+    if worse:
+        found = "; ".join(
+            f"{check.candidate}: {FIGURES[check.metric].partition(',')[0]} is {_amount(check, check.change)} worse, "
+            f"{_amount(check, check.limit)} is allowed"
+            for check in worse
+        )
+        return f"regress: {found}"
+    if open_:
+        first = open_[0]
+        others = f"; and {len(open_) - 1} more" if len(open_) > 1 else ""
+        advice = f". Measure with bench.processes={verdict.needs}" if verdict.needs else ""
+        return (
+            f"inconclusive: {first.candidate}: {FIGURES[first.metric].partition(',')[0]}, {first.why}{others}{advice}"
+        )
+    how = "measured in turns" if verdict.mode == "paired" else "against the recorded baseline"
+    return f"pass: {len(verdict.checks)} of {len(verdict.checks)} figures within their limits, {how}"

@@ -1,4 +1,4 @@
-"""Every report format: the same two names, and it says what has to be said of any result."""
+"""Every report format: what it is read from, that it says what has to be said, and the same for the same."""
 
 from __future__ import annotations
 
@@ -7,24 +7,66 @@ import inspect
 import pytest
 
 from edgekd.core.family import load, names
+from edgekd.gate import Limits, judge_paired
 from tests.unit.report.example_result import NOTICE, bare, example, pictures
+from tests.unit.test_gate import timed
 
 FORMATS = names("report")
+OF_RESULTS = [name for name in FORMATS if hasattr(load("report", name), "render")]
+OF_VERDICTS = [name for name in FORMATS if hasattr(load("report", name), "render_verdict")]
+FOR_PEOPLE = [name for name in OF_RESULTS if not hasattr(load("report", name), "MACHINES_READ")]
 
 
-@pytest.fixture(params=FORMATS)
+@pytest.fixture(params=FOR_PEOPLE)
 def report(request):
     return load("report", request.param)
 
 
+@pytest.fixture(params=OF_RESULTS)
+def of_result(request):
+    return load("report", request.param)
+
+
+def verdict(name="net <&>::,%\n\x00", **limits):
+    candidates = (timed("old", 10.0), timed(name, 12.0, peak_memory_bytes=None))
+    asked = {"latency": 0.03, "engine_size": 0.0, "peak_memory": 0.05, **limits}
+    return judge_paired(example(candidates=candidates), name, "old", Limits(**asked))
+
+
 def test_the_family_has_its_members():
-    assert {"html", "markdown", "terminal"} <= set(FORMATS)
+    assert {"html", "markdown", "terminal"} <= set(FOR_PEOPLE)
+    assert set(OF_RESULTS) | set(OF_VERDICTS) == set(FORMATS)
 
 
-def test_it_has_the_names_of_the_family(report):
-    assert report.FILE_NAME.startswith("report.")
-    assert list(inspect.signature(report.render).parameters)[:2] == ["result", "pictures"]
+@pytest.mark.parametrize("name", FORMATS)
+def test_it_has_the_names_of_the_family(name):
+    module = load("report", name)
+    if hasattr(module, "render"):
+        assert module.FILE_NAME.startswith("report.")
+        assert list(inspect.signature(module.render).parameters)[:2] == ["result", "pictures"]
+    if hasattr(module, "render_verdict"):
+        assert next(iter(inspect.signature(module.render_verdict).parameters)) in ("verdict", "verdict_")
     assert len({load("report", name).FILE_NAME for name in FORMATS}) == len(FORMATS)
+
+
+@pytest.mark.parametrize("name", OF_VERDICTS)
+def test_a_verdict_names_what_regressed_and_what_is_open(name):
+    text = load("report", name).render_verdict(verdict())
+    flat = " ".join(text.split())
+    assert "latency" in flat
+    assert "memory" in flat
+    assert "20." in flat  # by how much
+    assert "\x00" not in text
+    assert text.endswith("\n")
+    assert text == load("report", name).render_verdict(verdict())
+    assert load("report", name).render_verdict(verdict(latency=0.5, peak_memory=None))
+
+
+def test_a_machines_format_names_every_candidate(of_result):
+    text = of_result.render(example(), None)
+    assert all(candidate.name in text.lower() for candidate in example().candidates)
+    assert text == of_result.render(example(), None)
+    assert of_result.render(bare(), None).endswith("\n")
 
 
 def test_it_names_every_candidate_and_gives_the_notice(report):

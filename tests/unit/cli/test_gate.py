@@ -65,6 +65,22 @@ def test_paired_measures_both_now(tmp_path, capsys):
     assert [len(c.runs) for c in measured.candidates] == [2, 2]
 
 
+def test_other_formats_are_written_beside_the_answer(tmp_path, capsys):
+    old, new = result(tmp_path / "old.json", 10.0), result(tmp_path / "new.json", 11.0)
+    words = ["gate", str(new), "--baseline", str(old)]
+    paths = {name: tmp_path / name for name in ("junit", "sarif", "github", "markdown")}
+    wanted = [word for name, path in paths.items() for word in ("--write", f"{name}={path}")]
+    assert edgekd([*words, *wanted]) == 1
+    assert all("latency" in path.read_text() for path in paths.values())
+    capsys.readouterr()
+    assert edgekd([*words, "--write", "juint=x"]) == 2
+    assert "unknown format of a verdict 'juint'" in capsys.readouterr().err
+    assert edgekd([*words, "--write", "junit"]) == 2
+    assert "is not FORMAT=PATH" in capsys.readouterr().err
+    assert edgekd(["report", str(new), "--format", "junit"]) == 2
+    assert "unknown format of a result 'junit'" in capsys.readouterr().err
+
+
 def test_only_accept_changes_the_baseline(tmp_path, capsys):
     old, new = tmp_path / "baselines" / "old.json", result(tmp_path / "new.json", 20.0)
     asked = ["--limits", str(limits(tmp_path, "latency = 0.03"))]
