@@ -68,15 +68,13 @@ def command(
         told = suite.Told(talk, progress_bar(quiet))
         result = _measured((new, against), samples, set_ or [], out, told)
         verdict = gate.judge_paired(result, NEW, ACCEPTED, asked)
-    elif accepted.exists():
-        verdict = gate.judge_recorded(read_result(new), read_result(accepted), asked, candidate or ())
-    elif accept:
-        read_result(new)
-        _accept(new, accepted)
-        talk(f"{accepted} did not exist: {new} is the baseline now")
-        return
     else:
-        raise InputError(f"{accepted} does not exist; --accept makes {new} the baseline")
+        found = read_result(new)
+        if accept and not accepted.exists():
+            _accept(new, accepted)
+            talk(f"{accepted} did not exist: {new} is the baseline now")
+            return
+        verdict = gate.judge_recorded(found, _baseline(accepted, new), asked, candidate or ())
     if output is not None:
         write_atomic(output, verdict.to_json())
     for render, path in writers:
@@ -132,6 +130,12 @@ def _measured(
     setting = suite.Setting(paths[0].stem, config, feeds)
     suite.run(subjects, setting, suite.provenance(subjects, setting, to_plain(config)), out, told)
     return read_result(out)
+
+
+def _baseline(path: Path, new: Path) -> BenchmarkResult:
+    if not path.exists():
+        raise InputError(f"{path} does not exist; --accept makes {new} the baseline")
+    return read_result(path)
 
 
 def _accept(new: Path, accepted: Path) -> None:
