@@ -47,11 +47,19 @@ _HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: a way of training the student, and the seeds it is done with."""
+    """One line of the table: a way of training the student, and the seeds it is done with.
+
+    Attributes:
+        name: What the line is called.
+        set: What is changed in the recipe.
+        seeds: One run each.
+        aside: Of another student or schedule, so that gains are not worked out with it.
+    """
 
     name: str
     set: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +293,8 @@ def essence(benches: Sequence[Bench]) -> str:
 
 def _gains(plan: Plan, known: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> list[str]:
     """Lines of what each method of several seeds gains over the two controls, paired by seed."""
-    by_name = {row.name: {e["seed"]: e["sets"] for e in known.values() if e["name"] == row.name} for row in plan.rows}
+    rows = [row.name for row in plan.rows if not row.aside]
+    by_name = {name: {e["seed"]: e["sets"] for e in known.values() if e["name"] == name} for name in rows}
     several = [name for name, runs in by_name.items() if len(runs) > 1]
     lines = []
     for control in (name for name in several if name == "none" or name.startswith("logits")):

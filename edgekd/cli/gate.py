@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from edgekd import gate
+from edgekd import build, gate
 from edgekd.bench import suite
+from edgekd.cli._given import onnx_artifact
 from edgekd.cli._options import Json, Output, Quiet, Samples, Sets, progress_bar, talker
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, atomic_path, manifest_path, read_artifact, sha256_of, write_atomic
@@ -19,6 +21,7 @@ from edgekd.core.errors import InputError, RecipeError, UnknownName
 from edgekd.core.recipe import read_toml, recipe_from
 from edgekd.core.result import BenchmarkResult, read_result
 from edgekd.core.schema import parse, to_plain
+from edgekd.core.sections import BenchConfig
 
 NEW, ACCEPTED = "new", "accepted"
 # What is asked where no limits.toml is given.
@@ -26,9 +29,10 @@ _USUAL = gate.Limits(latency=0.03, peak_memory=0.05, engine_size=0.05)
 
 
 def command(
-    new: Annotated[Path, typer.Argument(help="The new engine, with --against; or a result.json, with --baseline.")],
+    new: Annotated[Path, typer.Argument(help="The new engine or ONNX file, with --against; or a result.json.")],
     against: Annotated[
-        Path | None, typer.Option("--against", help="The accepted engine: both are measured in turns, now.")
+        Path | None,
+        typer.Option("--against", help="The accepted engine or ONNX file: both are measured in turns, now."),
     ] = None,
     baseline: Annotated[
         Path | None, typer.Option("--baseline", help="The accepted result.json, of equal conditions.")
@@ -65,8 +69,7 @@ def command(
     talk = talker(quiet)
     if against:
         out = (output or new.with_suffix(".verdict.json")).with_suffix(".result.json")
-        told = suite.Told(talk, progress_bar(quiet))
-        result = _measured((new, against), samples, set_ or [], out, told)
+        result = _measured((new, against), samples, set_ or [], out, suite.Told(talk, progress_bar(quiet)))
         verdict = gate.judge_paired(result, NEW, ACCEPTED, asked)
     else:
         found = read_result(new)
@@ -118,18 +121,30 @@ def _measured(
     paths: tuple[Path, Path], samples: Path | None, sets: Sequence[str], out: Path, told: suite.Told
 ) -> BenchmarkResult:
     """Time the new and the accepted engine in turns; the raw result stays at ``out``."""
-    engines = [read_artifact(path) for path in paths]
-    usual = [f"bench.backend={suite.backend_of(engines)}", f"bench.processes={gate.PROCESSES}"]
-    config = recipe_from({}, [*usual, *sets]).bench
-    subjects = [
-        replace(subject, name=name)
-        for name, engine in zip((NEW, ACCEPTED), engines, strict=True)
-        for subject in suite.subjects([engine])
-    ]
     feeds = Artifact("samples", samples, sha256_of(samples)) if samples else None
-    setting = suite.Setting(paths[0].stem, config, feeds)
-    suite.run(subjects, setting, suite.provenance(subjects, setting, to_plain(config)), out, told)
+    with tempfile.TemporaryDirectory(prefix="edgekd-gate-") as folder:
+        config = recipe_from({}, [f"bench.processes={gate.PROCESSES}", *sets]).bench
+        engines = [
+            _engine(path, Path(folder) / name, config) for name, path in zip((NEW, ACCEPTED), paths, strict=True)
+        ]
+        config = replace(config, backend=suite.backend_of(engines))
+        subjects = [
+            replace(subject, name=name)
+            for name, engine in zip((NEW, ACCEPTED), engines, strict=True)
+            for subject in suite.subjects([engine])
+        ]
+        setting = suite.Setting(paths[0].stem, config, feeds)
+        suite.run(subjects, setting, suite.provenance(subjects, setting, to_plain(config)), out, told)
     return read_result(out)
+
+
+def _engine(path: Path, folder: Path, config: BenchConfig) -> Artifact:
+    """Return an engine as it is, an ONNX file built here and now by the recipe's backend."""
+    if path.suffix != ".onnx":
+        return read_artifact(path)
+    folder.mkdir()
+    onnx = onnx_artifact(path, {}, folder)
+    return build.run(onnx, config.backend, folder / f"{path.stem}.engine", threads=config.threads)
 
 
 def _baseline(path: Path, new: Path) -> BenchmarkResult:

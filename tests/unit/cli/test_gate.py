@@ -65,6 +65,16 @@ def test_paired_measures_both_now(tmp_path, capsys):
     assert [len(c.runs) for c in measured.candidates] == [2, 2]
 
 
+def test_onnx_files_are_built_here_and_now(tmp_path, capsys):
+    onnx, asked = tiny_onnx(tmp_path / "net.onnx"), limits(tmp_path, "engine_size = 0.0")
+    words = ["gate", str(onnx), "--against", str(onnx), "--limits", str(asked), *QUICK, "--set", "bench.processes=1"]
+    assert edgekd(words) == 0
+    assert "pass: 1 of 1 figures within their limits, measured in turns" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "net.onnx", "limits.toml", "net.verdict.result.json", "net.verdict.result.json.json",
+    }  # fmt: skip
+
+
 def test_other_formats_are_written_beside_the_answer(tmp_path, capsys):
     old, new = result(tmp_path / "old.json", 10.0), result(tmp_path / "new.json", 11.0)
     words = ["gate", str(new), "--baseline", str(old)]
