@@ -137,3 +137,18 @@ def test_results_of_older_schemas_stay_readable(tmp_path: Path) -> None:
 def test_agreement_names_whose_answers_stood_for_the_truth() -> None:
     assert a_result().reference == ""
     assert dataclasses.replace(a_result(), primary_metric="agreement_top1").reference == "teacher/fp32"
+
+
+# What was written by the version that had the schema, cut to two candidates: schema → p50 in ms of teacher and student.
+GOLDEN = Path(__file__).parents[2] / "golden"
+WRITTEN = {1: (115.553908, 21.096707), 2: (128.852506, 23.11015)}
+
+
+@pytest.mark.parametrize("schema", WRITTEN)
+def test_a_file_of_each_schema_reads_as_it_did(schema: int, tmp_path: Path) -> None:
+    result = read_result(GOLDEN / f"result_schema_{schema}.json")
+    assert [candidate.percentile_ms(50) for candidate in result.candidates] == list(WRITTEN[schema])
+    assert [candidate.name for candidate in result.candidates] == ["teacher/fp32", "student/fp32"]
+    assert result.primary_metric == "psnr_y_db"
+    (tmp_path / "again.json").write_text(result.to_json())
+    assert read_result(tmp_path / "again.json") == result
