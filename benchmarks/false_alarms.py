@@ -1,0 +1,263 @@
+"""How often the gate is wrong, beside three others' rules on the very same series.
+
+    python benchmarks/false_alarms.py [PAIR] [--trials 300] [--threads 1 2] [--noise idle noisy] [--slower 0 2 5]
+        [-o runs/false_alarms] [--minutes M]
+    python benchmarks/false_alarms.py -o runs/false_alarms --table
+
+A trial is what ``edgekd gate NEW --against OLD`` measures: the student of PAIR against itself, in eight fresh
+processes. ``--slower 5`` makes the new one's every inference 5 % slower by spinning that much longer. ``noisy`` is a
+neighbour that loads a core for 0.05 to 0.5 s and rests as long, again and again. Trials are appended to one file a
+setting, so that the command goes on where it was stopped, after ``--minutes`` of its own accord. ``--table`` judges
+them:
+
+* paired: the trial as measured.
+* recorded: the new engine's series against the accepted one's of the trial before, as a stored baseline would have it.
+* the same two series by pytest-benchmark's ``--benchmark-compare-fail=mean:5%`` (means of one process each), by
+  github-action-benchmark's ratio of medians at 105 % and at its default of 200 %, and by benchstat's test (two-sided
+  Mann-Whitney, p < 0.05, a sample a process).
+
+Run it on a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import multiprocessing
+import random
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from edgekd import build, gate
+from edgekd.bench import conditions, processes
+from edgekd.bench.measure import CLOCK, stopwatch
+from edgekd.core.artifact import read_artifact
+from edgekd.core.family import load
+from edgekd.core.protocols import Feeds, Session
+from edgekd.core.result import BenchmarkResult, Candidate, Run
+from edgekd.core.sections import BenchConfig
+from edgekd.core.statistics import mann_whitney
+from edgekd.job import job_from
+from edgekd.pipeline import export
+
+NEW, OLD = "new", "accepted"
+LIMIT = 0.01
+_BACKEND = "onnxruntime"
+_RULES = ("paired", "recorded", "pytest-benchmark 5 %", "action 105 %", "action 200 %", "benchstat")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a file of trials is of: CPU threads, a neighbour or none, and how much slower the new engine is."""
+
+    threads: int
+    noise: str
+    slower: float
+
+    @property
+    def file_name(self) -> str:
+        """Name its file."""
+        return f"{self.threads}_threads_{self.noise}_{self.slower:g}.jsonl"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run trials that are not there yet, or print the table."""
+    if (argv or sys.argv[1:])[:1] == ["--child"]:
+        return _child((argv or sys.argv[1:])[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pair", nargs="?", default="mobilenetv3_from_swin")
+    parser.add_argument("--trials", type=int, default=300)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--noise", nargs="+", choices=["idle", "noisy"], default=["idle", "noisy"])
+    parser.add_argument("--slower", type=float, nargs="+", default=[0, 2, 5], help="per cent")
+    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/false_alarms"))
+    parser.add_argument("--table", action="store_true")
+    args = parser.parse_args(argv)
+    if not args.table:
+        settings = [Setting(t, n, s) for t in args.threads for n in args.noise for s in args.slower]
+        run(args.pair, settings, args.trials, args.output, args.minutes)
+    print(table(args.output))
+    return 0
+
+
+def run(pair: str, settings: Sequence[Setting], trials: int, out: Path, minutes: float) -> None:
+    """Measure the trials that are missing, a trial of each setting in turn."""
+    elapsed_s = stopwatch()
+    engines = _engines(pair, settings, out)
+    feeds = {spec.name: np.zeros(spec.at("opt"), spec.dtype) for spec in read_artifact(engines[OLD]).inputs}
+    # The child slows the sessions of engines that are named so.
+    processes.fresh_python = lambda module, *words: [sys.executable, __file__, "--child", *words]
+    for trial in range(trials):
+        for setting in settings:
+            path = out / setting.file_name
+            if trial < len(_read(path)):
+                continue
+            if elapsed_s() > 60 * minutes:
+                return
+            with _neighbour(setting.noise):
+                record = _trial(setting, engines, feeds)
+            with path.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+            sys.stderr.write(f"{setting.file_name} {trial + 1}: {record['seconds']:.0f} s\n")
+
+
+def table(out: Path) -> str:
+    """Judge every file of trials by every rule; a Markdown table of how often each says regress."""
+    lines = [
+        f"| threads | machine | truly slower | trials | {' | '.join(_RULES)} | paired: inconclusive | s a trial |",
+        f"|--:|---|--:|--:|{'--:|' * (len(_RULES) + 2)}",
+    ]
+    for path in sorted(out.glob("*.jsonl")):
+        records = _read(path)
+        setting = Setting(**records[0]["setting"])
+        said = [_verdicts(before, now) for before, now in itertools.pairwise(records)]
+        said.append({"paired": _paired(records[0])})  # the first has no trial before it
+        shares = []
+        for rule in _RULES:
+            found = [given[rule] for given in said if rule in given]
+            shares.append(f"{100 * np.mean([status == 'regress' for status in found]):.1f} %" if found else "–")
+        unsure = 100 * np.mean([given["paired"] == "inconclusive" for given in said])
+        longest = max(record["seconds"] for record in records)
+        cells = [setting.threads, setting.noise, f"{setting.slower:g} %", len(records), *shares, f"{unsure:.0f} %"]
+        lines.append(f"| {' | '.join(map(str, cells))} | {longest:.0f} at most |")
+    return "\n".join(lines)
+
+
+def _verdicts(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """Judge one trial by every rule; those for recorded figures take the accepted series of the trial before."""
+    old, new = (_candidate(record, name) for record, name in ((before, OLD), (now, NEW)))
+    medians = [np.array([np.median(blocks) for blocks in side.block_medians_ms]) for side in (new, old)]
+    ratio = np.median(medians[0]) / np.median(medians[1])
+    mean = np.mean(new.block_means_ms[0]) / np.mean(old.block_means_ms[0])
+    sided = min(mann_whitney(*medians), mann_whitney(*medians[::-1]))
+    regressed = {
+        "pytest-benchmark 5 %": mean > 1.05,
+        "action 105 %": ratio > 1.05,
+        "action 200 %": ratio > 2.0,
+        "benchstat": 2 * sided < 0.05 and ratio > 1,
+    }
+    results = [_result(now, (replace(side, name="net"),)) for side in (new, old)]
+    recorded = gate.judge_recorded(results[0], results[1], gate.Limits(latency=LIMIT)).status
+    return {
+        "paired": _paired(now),
+        "recorded": recorded,
+        **{rule: "regress" if found else "pass" for rule, found in regressed.items()},
+    }
+
+
+def _paired(record: Mapping[str, Any]) -> str:
+    result = _result(record, tuple(_candidate(record, name) for name in (NEW, OLD)))
+    return gate.judge_paired(result, NEW, OLD, gate.Limits(latency=LIMIT)).status
+
+
+def _result(record: Mapping[str, Any], candidates: tuple[Candidate, ...]) -> BenchmarkResult:
+    threads = record["setting"]["threads"]
+    seen = conditions.observe(_BACKEND, (), threads=threads, batch=1, scenario="single_stream")
+    return BenchmarkResult("trial", "", seen, candidates)
+
+
+def _candidate(record: Mapping[str, Any], name: str) -> Candidate:
+    """Make a candidate of the blocks' medians, which is what every rule takes."""
+    runs = tuple(Run(tuple((ns,) for ns in blocks), 0) for blocks in record["medians_ns"][name])
+    return Candidate(name, "student", "fp32", "", "", {}, runs)
+
+
+def _trial(setting: Setting, engines: Mapping[str, Path], feeds: Feeds) -> dict[str, Any]:
+    config = BenchConfig(_BACKEND, processes=gate.PROCESSES, threads=setting.threads, budget_s=40.0)
+    elapsed_s = stopwatch()
+    entrants = [
+        processes.Entrant(NEW, engines[f"{setting.slower:g}"], feeds),
+        processes.Entrant(OLD, engines[OLD], feeds),
+    ]
+    measured = processes.measure(entrants, config)
+    medians = {
+        name: [[int(np.median(block)) for block in run.blocks_ns] for run in runs]
+        for name, runs in measured.runs.items()
+    }
+    return {"setting": asdict(setting), "seconds": elapsed_s(), "notes": measured.notes, "medians_ns": medians}
+
+
+def _engines(pair: str, settings: Sequence[Setting], out: Path) -> dict[str, Path]:
+    """Build the student once, and copy it under a name that says how much slower it is to be."""
+    job = job_from(pair, out / "student", (), None)
+    onnx = export(job, "student", lambda line: None)
+    engine = out / "accepted.engine"
+    build.run(onnx, _BACKEND, engine)
+    found = {OLD: engine}
+    for slower in {setting.slower for setting in settings}:
+        found[f"{slower:g}"] = out / f"slower_{slower:g}.engine"
+        shutil.copyfile(engine, found[f"{slower:g}"])
+    return found
+
+
+@contextlib.contextmanager
+def _neighbour(noise: str) -> Iterator[None]:
+    if noise == "idle":
+        yield
+        return
+    other = multiprocessing.Process(target=_load_a_core, daemon=True)
+    other.start()
+    try:
+        yield
+    finally:
+        other.terminate()
+        other.join()
+
+
+def _load_a_core() -> None:
+    rest = multiprocessing.Event()
+    while True:
+        until = CLOCK() + random.uniform(0.05, 0.5) * 1e9
+        while CLOCK() < until:
+            pass
+        rest.wait(random.uniform(0.05, 0.5))
+
+
+class _Slowed:
+    """A session whose every inference spins for a share of its own time."""
+
+    def __init__(self, session: Session, share: float) -> None:
+        self._session, self._share = session, share
+        self.inputs, self.outputs = session.inputs, session.outputs
+
+    def run(self, feeds: Feeds) -> dict[str, Any]:
+        start = CLOCK()
+        found = self._session.run(feeds)
+        until = start + (CLOCK() - start) * (1 + self._share)
+        while CLOCK() < until:
+            pass
+        return found
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def _child(words: Sequence[str]) -> int:
+    """Be a measuring process, in which engines called slower_S spin."""
+
+    def opened(engine: Path, *, threads: int = 0) -> Session:
+        session = load("backends", _BACKEND).BACKEND.open(engine, threads=threads)
+        name, _, per_cent = engine.stem.partition("_")
+        # The accepted one is wrapped too, so that what the wrapper itself takes is on both sides.
+        return _Slowed(session, float(per_cent) / 100 if name == "slower" else 0.0)
+
+    processes.load = lambda family, name: SimpleNamespace(BACKEND=SimpleNamespace(open=opened))
+    return processes.main(words)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+if __name__ == "__main__":
+    sys.exit(main())
