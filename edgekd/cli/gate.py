@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -64,7 +65,7 @@ def command(
     accepted = against or baseline
     if accepted is None or (against and baseline):
         raise InputError("give either --against ENGINE, to measure both now, or --baseline RESULT, recorded earlier")
-    asked = read_limits(limits) if limits else _USUAL
+    asked = _asked(limits, scored=bool(baseline or samples))
     writers = [_writer(text) for text in write or ()]
     talk = talker(quiet)
     if against:
@@ -88,6 +89,13 @@ def command(
         talk(f"accepted: {new} is {accepted} now")
         return
     raise typer.Exit(verdict.exit_code)
+
+
+def _asked(path: Path | None, *, scored: bool) -> gate.Limits:
+    found = read_limits(path) if path else _USUAL
+    if found.accuracy is not None and not scored:
+        raise InputError("the limits ask about accuracy; --samples is missing: give a run's evaluation.npz to score")
+    return found
 
 
 def read_limits(path: Path) -> gate.Limits:
@@ -121,21 +129,29 @@ def _measured(
     paths: tuple[Path, Path], samples: Path | None, sets: Sequence[str], out: Path, told: suite.Told
 ) -> BenchmarkResult:
     """Time the new and the accepted engine in turns; the raw result stays at ``out``."""
-    feeds = Artifact("samples", samples, sha256_of(samples)) if samples else None
+    given = Artifact("samples", samples, sha256_of(samples)) if samples else None
     with tempfile.TemporaryDirectory(prefix="edgekd-gate-") as folder:
         config = recipe_from({}, [f"bench.processes={gate.PROCESSES}", *sets]).bench
-        engines = [
-            _engine(path, Path(folder) / name, config) for name, path in zip((NEW, ACCEPTED), paths, strict=True)
-        ]
+        # The first is whose answers stand for the truth where the samples have none.
+        names = (ACCEPTED, NEW)
+        engines = [_engine(path, Path(folder) / name, config) for name, path in zip(names, paths[::-1], strict=True)]
         config = replace(config, backend=suite.backend_of(engines))
         subjects = [
             replace(subject, name=name)
-            for name, engine in zip((NEW, ACCEPTED), engines, strict=True)
+            for name, engine in zip(names, engines, strict=True)
             for subject in suite.subjects([engine])
         ]
-        setting = suite.Setting(paths[0].stem, config, feeds)
+        setting = suite.Setting(paths[0].stem, config, given, _scoring(engines[0], given) if given else None)
         suite.run(subjects, setting, suite.provenance(subjects, setting, to_plain(config)), out, told)
     return read_result(out)
+
+
+def _scoring(engine: Artifact, samples: Artifact) -> suite.Scoring | None:
+    """Return how the engine's answers are scored, by what its manifest says of its task; None where it says nothing."""
+    network = engine.facts.get("network") or {}
+    if "task" not in network:
+        return None
+    return suite.Scoring(samples, network["task"], json.loads(network.get("task_options") or "{}"))
 
 
 def _engine(path: Path, folder: Path, config: BenchConfig) -> Artifact:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from edgekd.cli import _run as edgekd
+from edgekd.cli import gate as gate_cli
+from edgekd.core.artifact import Artifact
 from edgekd.core.result import read_result
 from tests.pipeline.tiny import tiny_onnx
 from tests.unit.report.example_result import CONDITIONS, candidate, example
@@ -61,7 +63,7 @@ def test_paired_measures_both_now(tmp_path, capsys):
     assert (said["status"], said["mode"]) == ("pass", "paired")
     assert [check["processes"] for check in said["checks"]] == [2, 0]
     measured = read_result(tmp_path / "verdict.result.json")
-    assert [c.name for c in measured.candidates] == ["new", "accepted"]
+    assert [c.name for c in measured.candidates] == ["accepted", "new"]
     assert [len(c.runs) for c in measured.candidates] == [2, 2]
 
 
@@ -132,6 +134,17 @@ def test_bad_limits(tmp_path, capsys, text, says):
     old = result(tmp_path / "old.json", 10.0)
     assert edgekd(["gate", str(old), "--baseline", str(old), "--limits", str(limits(tmp_path, text))]) == 2
     assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_accuracy_is_scored_by_the_task_that_the_manifest_names(tmp_path, capsys):
+    asked = limits(tmp_path, "accuracy = 0.1")
+    assert edgekd(["gate", "a.onnx", "--against", "b.onnx", "--limits", str(asked)]) == 2
+    assert "--samples is missing" in capsys.readouterr().err
+    engine, samples = (Artifact(kind, tmp_path / kind, "") for kind in ("engine", "samples"))
+    assert gate_cli._scoring(engine, samples) is None
+    network = {"task": "super_resolution", "task_options": '{"scale": 2}'}
+    scoring = gate_cli._scoring(replace(engine, facts={"network": network}), samples)
+    assert (scoring.samples, scoring.task, scoring.options) == (samples, "super_resolution", {"scale": 2})
 
 
 def test_bad_words(tmp_path, capsys):
