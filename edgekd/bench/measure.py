@@ -30,8 +30,8 @@ CLOCK: Clock = time.perf_counter_ns
 CLOCK_NAME = "time.perf_counter_ns"
 
 _ROUNDS_MIN = 2
-# Warm-up: a window is half its shortest length and two inferences at least; 2 % apart is steady whatever the scatter.
-_WINDOW_MIN, _WARMUPS_MOST, _STEADY_SHARE = 2, 10, 0.02
+# Warm-up: a window is half its shortest length and three inferences at least; 2 % apart is steady whatever the scatter.
+_WINDOW_MIN, _WINDOWS, _WARMUPS_MOST, _STEADY_SHARE = 3, 6, 10, 0.02
 # Of a normal variable: standard deviation over MAD, standard error of the median over that of the mean, and 95 %.
 _MAD_TO_DEVIATION, _MEDIAN_ERROR, _Z95 = 1.4826, 1.2533, 1.96
 
@@ -122,7 +122,7 @@ class _Warm:
 
 
 def _warm_up(bout: Bout, config: BenchConfig, clock: Clock) -> _Warm:
-    """Run until two windows in a row agree, for ``warmup_ms`` at least and ten times that at most."""
+    """Run until two windows in a row agree, for ``warmup_ms`` at least; see ``BenchConfig``."""
     before = time_block(bout, 1, clock)  # allocates and plans: it sets no length and is compared with nothing
     discarded, spent_ns, shortest_ns, is_steady = 1, 0, config.warmup_ms * 1e6, False
     windows = 0
@@ -132,7 +132,7 @@ def _warm_up(bout: Bout, config: BenchConfig, clock: Clock) -> _Warm:
         discarded, spent_ns, windows = discarded + length, spent_ns + sum(after), windows + 1
         is_steady = windows > 1 and spent_ns >= shortest_ns and _agree(before, after)
         before = after
-        if windows > 1 and spent_ns >= _WARMUPS_MOST * shortest_ns:
+        if windows >= _WINDOWS and spent_ns >= _WARMUPS_MOST * shortest_ns:
             break
     settled_ms = statistics.median(before) / 1e6
     iterations = max(config.min_iterations, 1, math.ceil(config.block_ms / max(settled_ms, 1e-6)))
@@ -140,10 +140,9 @@ def _warm_up(bout: Bout, config: BenchConfig, clock: Clock) -> _Warm:
 
 
 def _agree(before: Sequence[int], after: Sequence[int]) -> bool:
-    """Whether the later median is among the middle half of the earlier window, or as good as its median."""
-    low, middle, high = np.quantile(before, [0.25, 0.5, 0.75])
-    later = statistics.median(after)
-    return bool(low <= later <= high or abs(later - middle) <= _STEADY_SHARE * middle)
+    """Whether the middle halves of both windows overlap, or their medians are nearly equal."""
+    (low_a, a, high_a), (low_b, b, high_b) = (np.quantile(window, [0.25, 0.5, 0.75]) for window in (before, after))
+    return bool((low_a <= high_b and low_b <= high_a) or abs(b - a) <= _STEADY_SHARE * a)
 
 
 def _checked(name: str, samples: list[int]) -> tuple[int, ...]:

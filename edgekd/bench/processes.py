@@ -152,11 +152,12 @@ def _lost(reasons: Sequence[str], processes: int) -> list[str]:
 
 
 def _unsteady(runs: dict[str, tuple[Run, ...]]) -> list[str]:
-    names = [name for name, of in runs.items() if not all(run.is_steady for run in of)]
-    if not names:
+    counts = {name: sum(not run.is_steady for run in of) for name, of in runs.items()}
+    said = [f"{name} in {count} of {len(runs[name])} processes" for name, count in counts.items() if count]
+    if not said:
         return []
     return [
-        f"latency had not settled when a warm-up ended: {', '.join(names)}; raise bench.warmup_ms or calm the machine"
+        f"latency had not settled when a warm-up ended: {', '.join(said)}; raise bench.warmup_ms, or calm the machine"
     ]
 
 

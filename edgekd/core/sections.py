@@ -250,8 +250,8 @@ class BenchConfig:
         width: Half of the 95 % interval that a ratio should have at the end, as a share; 0 spends the whole budget.
         block_ms: Length of one candidate's block; at least ``min_iterations`` inferences.
         min_iterations: See ``block_ms``.
-        warmup_ms: Shortest warm-up of a candidate in a process; it goes on until the latency is steady, ten times as
-            long at most.
+        warmup_ms: Shortest warm-up of a candidate in a process; it goes on until the latency is steady, for ten times
+            as long or six windows of three inferences at most.
         budget_s: For all processes together; no new round is begun after this long, but each runs two.
         threads: Intra-op threads of a CPU backend; 0 is every core.
         scenario: MLPerf's name; one inference after another.

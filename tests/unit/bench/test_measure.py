@@ -80,8 +80,8 @@ def test_rounds_run_in_balanced_order():
 
 def test_raw_nanoseconds_are_kept_block_by_block():
     ring = Ring()
-    runs = measure({"a": ring.bout("a", 9, *[1.5] * 4, 1, 1, 2, 3)}, config(blocks=2, width=9), clock=ring.clock)
-    assert runs["a"].warmup_iterations == 5
+    runs = measure({"a": ring.bout("a", 9, *[1.5] * 6, 1, 1, 2, 3)}, config(blocks=2, width=9), clock=ring.clock)
+    assert runs["a"].warmup_iterations == 7
     assert runs["a"].blocks_ns == ((1 * MS, 1 * MS), (2 * MS, 3 * MS))
 
 
@@ -202,7 +202,7 @@ def test_a_collector_that_was_off_stays_off():
 def test_a_clock_that_stands_still_is_refused():
     ring = Ring()
     with pytest.raises(MachineError, match="an inference of a took 0 ns"):
-        measure({"a": ring.bout("a", *[1.0] * 5, 0.0)}, config(), clock=ring.clock)
+        measure({"a": ring.bout("a", *[1.0] * 7, 0.0)}, config(), clock=ring.clock)
 
 
 def test_nothing_to_measure_is_refused():

@@ -94,7 +94,7 @@ def test_what_did_not_settle_is_named(engine, monkeypatch):
 
     monkeypatch.setattr(processes, "_in_a_process", unsettled)
     (note,) = processes.measure(entrants(engine, "a", "b"), config).notes
-    assert "had not settled when a warm-up ended: b;" in note
+    assert "had not settled when a warm-up ended: b in 1 of 1 processes;" in note
 
 
 def test_how_a_process_ended():
