@@ -34,6 +34,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -94,15 +95,22 @@ def run(pair: str, settings: Sequence[Setting], trials: int, out: Path, minutes:
     """Measure the trials that are missing, a trial of each setting in turn."""
     elapsed_s = stopwatch()
     engines = _engines(pair, settings, out)
-    feeds = {spec.name: np.zeros(spec.at("opt"), spec.dtype) for spec in read_artifact(engines[OLD]).inputs}
     # The child slows the sessions of engines that are named so.
-    processes.fresh_python = lambda module, *words: [sys.executable, __file__, "--child", *words]
+    with mock.patch.object(
+        processes, "fresh_python", lambda module, *words: [sys.executable, __file__, "--child", *words]
+    ):
+        _trials(settings, trials, out, engines, 60 * minutes - elapsed_s())
+
+
+def _trials(settings: Sequence[Setting], trials: int, out: Path, engines: Mapping[str, Path], seconds: float) -> None:
+    elapsed_s = stopwatch()
+    feeds = {spec.name: np.zeros(spec.at("opt"), spec.dtype) for spec in read_artifact(engines[OLD]).inputs}
     for trial in range(trials):
         for setting in settings:
             path = out / setting.file_name
             if trial < len(_read(path)):
                 continue
-            if elapsed_s() > 60 * minutes:
+            if elapsed_s() > seconds:
                 return
             with _neighbour(setting.noise):
                 record = _trial(setting, engines, feeds)
@@ -251,8 +259,9 @@ def _child(words: Sequence[str]) -> int:
         # The accepted one is wrapped too, so that what the wrapper itself takes is on both sides.
         return _Slowed(session, float(per_cent) / 100 if name == "slower" else 0.0)
 
-    processes.load = lambda family, name: SimpleNamespace(BACKEND=SimpleNamespace(open=opened))
-    return processes.main(words)
+    slowed = SimpleNamespace(BACKEND=SimpleNamespace(open=opened))
+    with mock.patch.object(processes, "load", return_value=slowed):
+        return processes.main(words)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_what_did_not_settle_is_named(engine, monkeypatch):
     real = processes._in_a_process
 
     def unsettled(*given):
-        return {name: processes.dataclasses.replace(run, is_steady=name != "b") for name, run in real(*given).items()}
+        return {name: replace(run, is_steady=name != "b") for name, run in real(*given).items()}
 
     monkeypatch.setattr(processes, "_in_a_process", unsettled)
     (note,) = processes.measure(entrants(engine, "a", "b"), config).notes
