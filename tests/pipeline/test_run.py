@@ -111,7 +111,11 @@ def test_dry_run_makes_nothing(tmp_path: Path) -> None:
 
 def test_foreign_network_without_calibration_pictures_of_its_own(tmp_path: Path) -> None:
     done, _ = _run(
-        tiny_onnx(tmp_path / "net.onnx"), tmp_path / "out", "bench.blocks=2", "build.backends=['onnxruntime']"
+        tiny_onnx(tmp_path / "net.onnx"),
+        tmp_path / "out",
+        "bench.processes=1",
+        "bench.budget_s=1",
+        "build.backends=['onnxruntime']",
     )
     assert done is not None
     assert [candidate.name for candidate in done.result.candidates] == ["model/fp32", "model/fp16", "model/int8"]

@@ -217,7 +217,7 @@ def test_the_real_clock_times_a_real_session():
 
     bout = Bout(Product(Ring(), "a", [MS]), {"x": np.ones((32, 32), np.float32)})
     run = measure({"a": bout}, config(block_ms=0.5, warmup_ms=1.0, budget_s=0.5))["a"]
-    assert len(run.blocks_ns) >= 4
+    assert len(run.blocks_ns) >= 2
     assert all(isinstance(ns, int) and ns > 0 for block in run.blocks_ns for ns in block)
 
 
