@@ -22,7 +22,6 @@ from edgekd.core.statistics import Center, Estimate, two_level
 
 # 2/2^6 = 0.03: six pairs are the fewest whose signs alone can reach 5 %.
 BLOCKS_MIN = 6
-_RESAMPLES, _SEED = 2000, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +201,7 @@ def _per_picture(mine: Candidate, other: Candidate, of_set: Sequence[str]) -> di
         if metric in of_set or len(values) != len(others) or len(values) < BLOCKS_MIN:
             continue
         apart = np.subtract(values, others)
-        low, high = np.quantile(np.mean(apart[_draws(len(apart), _SEED)], axis=1), [0.025, 0.975])
-        found[metric] = (float(low), float(high))
+        found[metric] = _ends(two_level([apart], np.mean))
     return found
 
 
@@ -247,8 +245,3 @@ def _say(value: Any) -> str:
     if isinstance(value, tuple):
         return "x".join(map(str, value))
     return "not told" if value is None else str(value)
-
-
-def _draws(size: int, seed: int) -> Any:
-    """Return (resamples, size) indices: the same for the same size and seed."""
-    return np.random.default_rng(_SEED + seed).integers(0, size, size=(_RESAMPLES, size))

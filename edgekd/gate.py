@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ from edgekd.compare import ratio, require_alike
 from edgekd.core.errors import NotComparable, RecipeError
 from edgekd.core.numerics import FloatArray, percentile
 from edgekd.core.result import BenchmarkResult, Candidate
-from edgekd.core.statistics import Center, mann_whitney, sign_flip
+from edgekd.core.statistics import Center, mann_whitney, sign_flip, two_level
 
 Status = Literal["pass", "regress", "inconclusive"]
 
@@ -32,7 +32,6 @@ ALPHA = 0.01
 PROCESSES = 8
 _PROCESSES_MIN = 7
 _PROCESSES_MOST = 1000
-_RESAMPLES, _SEED = 2000, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +105,13 @@ class Verdict:
         title: The result's.
         mode: "paired" or "recorded".
         checks: In the order of candidates, then of ``Limits``.
+        notes: The result's.
     """
 
     title: str
     mode: Literal["paired", "recorded"]
     checks: tuple[Check, ...]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -191,8 +191,8 @@ _TIMED: Mapping[str, _Timed] = {
 }
 _SIZES: Mapping[str, Callable[[Candidate], int | None]] = {
     "peak_memory": lambda c: c.peak_memory_bytes,
-    "engine_size": lambda c: c.engine_bytes or None,
-    "onnx_size": lambda c: c.onnx_bytes or None,
+    "engine_size": lambda c: c.engine_bytes,
+    "onnx_size": lambda c: c.onnx_bytes,
 }
 
 
@@ -272,29 +272,29 @@ def _tails_ms(candidate: Candidate) -> tuple[FloatArray, ...]:
 
 
 def _sized(sides: _Sides, metric: str, limit: float) -> Check:
-    new, old = _SIZES[metric](sides.new), _SIZES[metric](sides.old)
-    if not new or not old:
+    new, old = (_SIZES[metric](side) or None for side in (sides.new, sides.old))
+    if new is None or old is None:
         return _unknown(sides, metric, limit, old, new)
     return _exact(sides, metric, limit, float(old), float(new), new / old - 1)
 
 
 def _accuracy(sides: _Sides, metric: str, limit: float) -> Check:
     primary = sides.result.primary_metric
-    new, old = sides.new.accuracy.get(primary), sides.old.accuracy.get(primary)
-    if new is None or old is None or not math.isfinite(new) or not math.isfinite(old):
+    given = (side.accuracy.get(primary) for side in (sides.new, sides.old))
+    new, old = (value if value is not None and math.isfinite(value) else None for value in given)
+    if new is None or old is None:
         return _unknown(sides, metric, limit, old, new)
     mine, other = (side.accuracy_per_sample.get(primary, ()) for side in (sides.new, sides.old))
     if primary in sides.result.set_metrics or len(mine) != len(other) or len(mine) < 2:
         # A figure of the whole set has no picture to resample: on this set it is what it is.
         return _exact(sides, metric, limit, old, new, old - new)
     worse = np.subtract(other, mine)
-    draws = np.random.default_rng(_SEED).integers(0, len(worse), size=(_RESAMPLES, len(worse)))
-    low, high = np.quantile(np.mean(worse[draws], axis=1), [0.025, 0.975])
-    change, p = float(np.mean(worse)), sign_flip(worse)
-    status = decide(change, float(low), float(high), p, limit)
+    found = two_level([worse], np.mean)
+    change, low, high, p = found.value, found.low, found.high, sign_flip(worse)
+    status = decide(change, low, high, p, limit)
     why = "" if status != "inconclusive" else f"{len(worse)} pictures cannot tell; score more of them"
     return Check(
-        *(sides.new.name, metric, old, new, change, float(low), float(high), p, limit, status),
+        *(sides.new.name, metric, old, new, change, low, high, p, limit, status),
         why=why,
     )
 
@@ -306,6 +306,6 @@ def _exact(sides: _Sides, metric: str, limit: float, old: float, new: float, cha
 
 
 def _unknown(sides: _Sides, metric: str, limit: float, old: float | None, new: float | None) -> Check:
-    missing = " and ".join(name for name, value in (("the new", new), ("the accepted", old)) if not value)
+    missing = " and ".join(name for name, value in (("the new", new), ("the accepted", old)) if value is None)
     why = f"{missing} engine's figure was not measured"
     return Check(sides.new.name, metric, old, new, None, None, None, None, limit, "inconclusive", why=why)

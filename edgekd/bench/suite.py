@@ -163,12 +163,12 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
             stack.callback(sessions[subject.name].close)
         feeds = Samples.load(setting.feeds.path).feeds(0) if setting.feeds else None
         fed = {name: _fed(session, feeds) for name, session in sessions.items()}
+        for name, session in sessions.items():
+            session.run(fed[name])  # one that cannot run says so here, in its own error
         if setting.scoring:
             told.say("      scoring every engine's answers")
         scores = _scores(subjects, sessions, setting, out)
-    # The sessions are closed by now: while others are timed this process holds no engine and no core.
-    many = f"{setting.config.processes} processes" if setting.config.processes > 1 else "a process of their own"
-    told.say(f"      timing {len(subjects)} engines in turns on {setting.config.backend}, in {many}")
+    told.say(f"      timing {len(subjects)} engines in turns on {setting.config.backend}, in fresh processes")
     entrants = [processes.Entrant(subject.name, subject.engine.path, fed[subject.name]) for subject in subjects]
     measured = processes.measure(entrants, setting.config, told.progress)
     told.say("      weighing each engine's memory in a process of its own")
@@ -209,7 +209,8 @@ def pictures(result_path: Path) -> Samples | None:
 
 
 def _pictures_path(result_path: Path) -> Path:
-    return result_path.with_name("pictures.npz")
+    # A result of another name may lie in the folder of a run, whose pictures are its own.
+    return result_path.with_name("pictures.npz" if result_path.stem == "result" else f"{result_path.stem}.pictures.npz")
 
 
 def _libraries(backend: str) -> dict[str, str]:

@@ -69,8 +69,8 @@ def command(
     writers = [_writer(text) for text in write or ()]
     talk = talker(quiet)
     if against:
-        out = (output or new.with_suffix(".verdict.json")).with_suffix(".result.json")
-        result = _measured((new, against), samples, set_ or [], out, suite.Told(talk, progress_bar(quiet)))
+        kept = output and output.with_suffix(".result.json")
+        result = _measured((new, against), samples, set_ or [], kept, suite.Told(talk, progress_bar(quiet)))
         verdict = gate.judge_paired(result, NEW, ACCEPTED, asked)
     else:
         found = read_result(new)
@@ -126,11 +126,12 @@ def _writer(text: str) -> tuple[Callable[[gate.Verdict], str], Path]:
 
 
 def _measured(
-    paths: tuple[Path, Path], samples: Path | None, sets: Sequence[str], out: Path, told: suite.Told
+    paths: tuple[Path, Path], samples: Path | None, sets: Sequence[str], kept: Path | None, told: suite.Told
 ) -> BenchmarkResult:
-    """Time the new and the accepted engine in turns; the raw result stays at ``out``."""
+    """Time the new and the accepted engine in turns; the raw result stays at ``kept``, where that is a path."""
     given = Artifact("samples", samples, sha256_of(samples)) if samples else None
     with tempfile.TemporaryDirectory(prefix="edgekd-gate-") as folder:
+        out = kept or Path(folder) / "result.json"
         config = recipe_from({}, [f"bench.processes={gate.PROCESSES}", *sets]).bench
         # The first is whose answers stand for the truth where the samples have none.
         names = (ACCEPTED, NEW)
@@ -143,7 +144,7 @@ def _measured(
         ]
         setting = suite.Setting(paths[0].stem, config, given, _scoring(engines[0], given) if given else None)
         suite.run(subjects, setting, suite.provenance(subjects, setting, to_plain(config)), out, told)
-    return read_result(out)
+        return read_result(out)
 
 
 def _scoring(engine: Artifact, samples: Artifact) -> suite.Scoring | None:
@@ -171,8 +172,10 @@ def _baseline(path: Path, new: Path) -> BenchmarkResult:
 
 def _accept(new: Path, accepted: Path) -> None:
     """Copy a file and its manifest over the accepted one's, each whole or not at all."""
-    pairs = [(new, accepted), (manifest_path(new), manifest_path(accepted))]
-    for source, target in pairs:
+    if new.resolve() == accepted.resolve():
+        return
+    manifest_path(accepted).unlink(missing_ok=True)  # what it says is no longer true
+    for source, target in ((new, accepted), (manifest_path(new), manifest_path(accepted))):
         if source.exists():
             with atomic_path(target) as temporary:
                 shutil.copyfile(source, temporary)

@@ -1,4 +1,4 @@
-"""What a few processes can tell: exact tests, intervals over processes and blocks, spread and outliers.
+"""What a few processes can tell: exact tests, and intervals over processes and blocks.
 
 A process is the unit that repeats: load address, memory layout and thread placement are drawn once in each, so that its
 blocks resemble one another more than another process's (T. Kalibera, R. Jones, "Rigorous Benchmarking in Reasonable
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.core.numerics import FloatArray
 
@@ -25,7 +24,9 @@ _SEED = 0
 _Z95 = 1.959963984540054
 # Beyond this many values the 2^n signs are drawn at random instead of all being tried.
 _SIGNS_EXACT = 16
-_SIGNS_DRAWN = 1 << _SIGNS_EXACT
+_SIGNS_DRAWN = 10_000
+# Numbers drawn at once: a thousand pictures are resampled in little memory, too.
+_AT_ONCE = 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,50 +36,11 @@ class Estimate:
     Attributes:
         value: The figure.
         low, high: The interval.
-        processes: How many fresh processes it rests on.
     """
 
     value: float
     low: float
     high: float
-    processes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """How samples scatter.
-
-    Attributes:
-        mean, median: In the samples' unit.
-        mad: Median absolute deviation from the median, the samples' unit, not scaled.
-        variation: Standard deviation (n - 1) over the mean, pure number; 0 of one sample.
-        outliers: How many lie beyond Tukey's fences.
-    """
-
-    mean: float
-    median: float
-    mad: float
-    variation: float
-    outliers: int
-
-
-def spread(samples: FloatArray) -> Spread:
-    """Describe (n,) float64 samples, n of 1 or more, all positive."""
-    mean, median = float(np.mean(samples)), float(np.median(samples))
-    deviation = float(np.std(samples, ddof=1)) if len(samples) > 1 else 0.0
-    mad = float(np.median(np.abs(samples - median)))
-    return Spread(mean, median, mad, deviation / mean, int(np.sum(outlying(samples))))
-
-
-def outlying(samples: FloatArray) -> NDArray[np.bool_]:
-    """Mark the samples beyond Tukey's fences, 1.5 interquartile ranges outside the quartiles: (n,) → (n,) bool.
-
-    Source: J. Tukey, "Exploratory Data Analysis", 1977. They are marked for people and never dropped.
-    """
-    low, high = np.quantile(samples, [0.25, 0.75])
-    reach = 1.5 * (high - low)
-    outside: NDArray[np.bool_] = (samples < low - reach) | (samples > high + reach)
-    return outside
 
 
 def sign_flip(differences: Sequence[float] | FloatArray) -> float:
@@ -89,20 +51,23 @@ def sign_flip(differences: Sequence[float] | FloatArray) -> float:
 
     Returns:
         The share of the 2^n assignments of signs whose sum is at least the one seen; it can be no smaller than 2^-n.
-        Of more than 16 differences, of 65 536 assignments drawn with a fixed seed and the one seen.
+        Of more than 16 differences, of 10 000 assignments: the one seen, and others drawn with a fixed seed.
 
     Source: R. Fisher, "The Design of Experiments", 1935, section 21.
     """
     values = np.asarray(differences, np.float64)
     n = len(values)
+    # Sums that are equal on paper differ in their last bits.
+    seen = float(np.sum(values)) - 1e-12 * float(np.sum(np.abs(values)))
     if n <= _SIGNS_EXACT:
         signs = 1.0 - 2.0 * ((np.arange(1 << n)[:, None] >> np.arange(n)) & 1)
-    else:
-        signs = np.random.default_rng(_SEED).choice((-1.0, 1.0), size=(_SIGNS_DRAWN, n))
-        signs[0] = 1.0
-    # Sums that are equal on paper differ in their last bits.
-    slack = 1e-12 * float(np.sum(np.abs(values)))
-    return float(np.mean(signs @ values >= np.sum(values) - slack))
+        return float(np.mean(signs @ values >= seen))
+    rng = np.random.default_rng(_SEED)
+    reached = 1
+    for rows in _rows(_SIGNS_DRAWN - 1, n):
+        signs = 1.0 - 2.0 * rng.integers(0, 2, size=(rows, n))
+        reached += int(np.sum(signs @ values >= seen))
+    return reached / _SIGNS_DRAWN
 
 
 def mann_whitney(new: Sequence[float] | FloatArray, old: Sequence[float] | FloatArray) -> float:
@@ -124,14 +89,12 @@ def mann_whitney(new: Sequence[float] | FloatArray, old: Sequence[float] | Float
     ordered = np.sort(pooled)
     ranks = np.searchsorted(ordered, pooled, "left") + np.searchsorted(ordered, pooled, "right")
     seen = int(ranks[: len(mine)].sum())
-    # ways[k][s]: how many choices of k of the values have ranks that sum to s.
-    ways = [[1] + [0] * int(ranks.sum())] + [[0] * (int(ranks.sum()) + 1) for _ in mine]
+    # ways[k, s]: how many choices of k of the values have ranks that sum to s.
+    ways = np.zeros((len(mine) + 1, int(ranks.sum()) + 1))
+    ways[0, 0] = 1
     for rank in map(int, ranks):
-        for k in range(len(mine), 0, -1):
-            fewer, these = ways[k - 1], ways[k]
-            for total in range(len(these) - 1, rank - 1, -1):
-                these[total] += fewer[total - rank]
-    return sum(ways[-1][seen:]) / math.comb(len(pooled), len(mine))
+        ways[1:, rank:] += ways[:-1, :-rank]
+    return float(ways[-1, seen:].sum() / ways[-1].sum())
 
 
 def two_level(processes: Sequence[FloatArray], center: Center = np.median) -> Estimate:
@@ -159,10 +122,10 @@ def two_level(processes: Sequence[FloatArray], center: Center = np.median) -> Es
     drawn = np.mean(np.take_along_axis(centers, chosen, axis=0), axis=0)
     units = n if n > 1 else len(processes[0])
     if units == 1:
-        return Estimate(value, -math.inf, math.inf, n)
+        return Estimate(value, -math.inf, math.inf)
     stretch = math.sqrt(units / (units - 1)) * t_quantile(0.975, units - 1) / _Z95
     low, high = (value + stretch * (float(end) - value) for end in np.quantile(drawn, [0.025, 0.975]))
-    return Estimate(value, low, high, n)
+    return Estimate(value, low, high)
 
 
 def t_quantile(p: float, freedom: int) -> float:
@@ -178,8 +141,15 @@ def t_quantile(p: float, freedom: int) -> float:
 
 def _redrawn(blocks: FloatArray, center: Center, rng: np.random.Generator) -> FloatArray:
     """Resample one process's blocks: (blocks,) → (resamples,) centers."""
-    centers: FloatArray = center(blocks[rng.integers(0, len(blocks), size=(_RESAMPLES, len(blocks)))], axis=1)
-    return centers
+    n = len(blocks)
+    drawn = [center(blocks[rng.integers(0, n, size=(rows, n))], axis=1) for rows in _rows(_RESAMPLES, n)]
+    return np.concatenate(drawn)
+
+
+def _rows(total: int, width: int) -> list[int]:
+    """Split ``total`` rows of ``width`` numbers into parts that are drawn at once."""
+    most = max(1, _AT_ONCE // width)
+    return [min(most, total - start) for start in range(0, total, most)]
 
 
 def _t_share(t: float, freedom: int) -> float:

@@ -128,7 +128,8 @@ def test_what_was_not_measured_is_never_passed():
     assert verdict.checks[0].needs is None
     result = example(candidates=(timed("old", 1.0, accuracy={}), timed("new", 1.0, accuracy={"psnr_y_db": np.nan})))
     (check,) = judge_paired(result, "new", "old", Limits(accuracy=1.0)).checks
-    assert (check.status, check.change) == ("inconclusive", None)
+    assert (check.status, check.change, check.new) == ("inconclusive", None, None)
+    assert check.why == "the new and the accepted engine's figure was not measured"
 
 
 def _scored(drop: float, noise: float = 0.01, pictures: int = 30, **changes) -> Check:

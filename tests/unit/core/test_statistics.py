@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from edgekd.core.statistics import mann_whitney, outlying, sign_flip, spread, t_quantile, two_level
+from edgekd.core.statistics import mann_whitney, sign_flip, t_quantile, two_level
 
 
 # Two-sided 95 % and 99 % points of Student's t, as every textbook prints them.
@@ -44,7 +44,7 @@ def test_sign_flip_calls_equal_sums_equal():
 
 def test_sign_flip_of_many_is_drawn_and_never_0():
     rng = np.random.default_rng(3)
-    assert sign_flip(np.ones(40)) == 2**-16
+    assert sign_flip(np.ones(40)) == 1e-4
     assert sign_flip(rng.normal(0, 1, 40)) == sign_flip(np.random.default_rng(3).normal(0, 1, 40))
     assert sign_flip(rng.normal(-2, 1, 17)) > 0.99
     # Normal approximation: the sum of 40 signed values has a variance of the sum of their squares.
@@ -74,7 +74,6 @@ def test_few_normal_processes_get_students_interval():
     found = two_level([np.full(5, figure) for figure in figures])
     half = t_quantile(0.975, 6) * figures.std(ddof=1) / math.sqrt(7)
     assert found.value == pytest.approx(figures.mean())
-    assert found.processes == 7
     assert found.low == pytest.approx(figures.mean() - half, rel=0.05)
     assert found.high == pytest.approx(figures.mean() + half, rel=0.05)
 
@@ -83,7 +82,6 @@ def test_one_process_speaks_of_its_blocks_and_one_block_of_nothing():
     rng = np.random.default_rng(0)
     blocks = rng.normal(5, 1, 200)
     alone = two_level([blocks])
-    assert alone.processes == 1
     assert alone.value == np.median(blocks)
     assert 0.15 < alone.high - alone.low < 0.6  # 2 * 1.96 * 1.25 / sqrt(200) = 0.35
     nothing = two_level([np.array([5.0])])
@@ -100,12 +98,10 @@ def test_intervals_cover_as_often_as_they_say():
     assert 0.92 <= held / 200 <= 1.0
 
 
-def test_spread_is_known_for_known_samples():
-    samples = np.array([1.0, 2.0, 3.0, 4.0, 100.0])
-    found = spread(samples)
-    assert (found.mean, found.median, found.mad, found.outliers) == (22.0, 3.0, 1.0, 1)
-    assert found.variation == pytest.approx(np.std(samples, ddof=1) / 22)
-    assert spread(np.array([7.0])).variation == 0
-    assert outlying(samples).tolist() == [False, False, False, False, True]
-    assert outlying(-samples).tolist() == [False, False, False, False, True]
-    assert not outlying(np.array([1.0, 2.0, 3.0, 4.0, 7.0])).any()  # the fence itself, 4 + 1.5 * 2, is inside
+def test_many_figures_take_little_time_and_memory():
+    rng = np.random.default_rng(0)
+    assert sign_flip(rng.normal(0.05, 1, 50_000)) == 1e-4
+    assert mann_whitney(rng.normal(1, 1, 70), rng.normal(0, 1, 70)) < 1e-4
+    found = two_level([rng.normal(3, 1, 20_000)], np.mean)
+    assert found.low < 3.0 < found.high
+    assert found.high - found.low == pytest.approx(2 * 1.96 / math.sqrt(20_000), rel=0.1)
