@@ -170,7 +170,7 @@ def _paired(record: Mapping[str, Any]) -> str:
 
 def _result(record: Mapping[str, Any], candidates: tuple[Candidate, ...]) -> BenchmarkResult:
     threads = record["setting"]["threads"]
-    seen = conditions.observe(_BACKEND, (), threads=threads, batch=1, scenario="single_stream")
+    seen = conditions.observe(BenchConfig(_BACKEND, threads=threads), ())
     return BenchmarkResult("trial", "", seen, candidates)
 
 
@@ -184,8 +184,8 @@ def _trial(setting: Setting, engines: Mapping[str, Path], feeds: Feeds) -> dict[
     config = BenchConfig(_BACKEND, processes=gate.PROCESSES, threads=setting.threads, budget_s=40.0)
     elapsed_s = stopwatch()
     entrants = [
-        processes.Entrant(NEW, engines[f"{setting.slower:g}"], feeds),
-        processes.Entrant(OLD, engines[OLD], feeds),
+        processes.Entrant(NEW, engines[f"{setting.slower:g}"], (feeds,)),
+        processes.Entrant(OLD, engines[OLD], (feeds,)),
     ]
     measured = processes.measure(entrants, config)
     medians = {

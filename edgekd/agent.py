@@ -57,7 +57,7 @@ def doctor() -> dict[str, Any]:
         Plain data: ``edgekd``, ``python``, ``numpy``, ``machine``, ``board`` (None off one), ``processor``, ``cores``,
         and ``backends``: name → {"loads": bool, "why": None or the reason why not, "versions": library → version}.
     """
-    seen = conditions.observe("null", (), threads=0, batch=1, scenario="single_stream")
+    seen = conditions.observe(BenchConfig("null"), ())
     return {
         "edgekd": __version__,
         "python": platform.python_version(),

@@ -9,37 +9,35 @@ from pathlib import Path
 from edgekd.bench.measure import CLOCK_NAME
 from edgekd.core.family import version_of
 from edgekd.core.result import Conditions
+from edgekd.core.sections import BenchConfig
 
 _GPU_BACKENDS = ("tensorrt", "tensorrt_rtx")
 
 
-def observe(
-    backend: str, libraries: Sequence[str], *, threads: int, batch: int, scenario: str, root: Path = Path("/")
-) -> Conditions:
+def observe(config: BenchConfig, libraries: Sequence[str], *, batch: int = 1, root: Path = Path("/")) -> Conditions:
     """Note the conditions of a measurement on this machine.
 
     Args:
-        backend: Which backend runs the engines.
+        config: Backend, threads, scenario and streams.
         libraries: Distributions whose version can change a latency.
-        threads: As given to ``Backend.open``; 0 stands for every core.
         batch: Samples in one inference.
-        scenario: MLPerf's name.
         root: Where ``proc``, ``sys`` and ``etc`` lie.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     board = _board(root)
-    gpu = _gpu(root) if backend in _GPU_BACKENDS else None
+    gpu = _gpu(root) if config.backend in _GPU_BACKENDS else None
     return Conditions(
         target=board or "workstation",
         processor=gpu or _cpu(root) or board or "unknown",
-        backend=backend,
+        backend=config.backend,
         libraries={library: version_of(library) or "unknown" for library in sorted(libraries)},
-        threads=threads or cores,
+        threads=config.threads or cores,
         cores=cores,
         batch=batch,
-        scenario=scenario,
+        scenario=config.scenario,
         clock=CLOCK_NAME,
         governor=_governor(root),
+        streams=config.streams,
     )
 
 

@@ -15,12 +15,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from edgekd.core.errors import InputError, MachineError
 from edgekd.core.numerics import FloatArray
-from edgekd.core.protocols import Feeds, Session
 from edgekd.core.result import Run
 from edgekd.core.sections import BenchConfig
 
@@ -36,12 +36,19 @@ _WINDOW_MIN, _WINDOWS, _WARMUPS_MOST, _STEADY_SHARE = 3, 6, 10, 0.02
 _MAD_TO_DEVIATION, _MEDIAN_ERROR, _Z95 = 1.4826, 1.2533, 1.96
 
 
+class Runner(Protocol):
+    """Whoever can be timed: a session, or several of them that answer one query."""
+
+    def run(self, feeds: Any, /) -> object:
+        """Answer; everything has ended when it returns."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bout:
-    """One candidate in the ring: an open session and what it is fed, the same in every inference."""
+    """One candidate in the ring: who answers, and what is fed, the same every time."""
 
-    session: Session
-    feeds: Feeds
+    session: Runner
+    feeds: Any
 
 
 def measure(candidates: Mapping[str, Bout], config: BenchConfig, *, clock: Clock = CLOCK) -> dict[str, Run]:
@@ -82,6 +89,26 @@ def time_block(bout: Bout, iterations: int, clock: Clock = CLOCK) -> list[int]:
             run(feeds)
             samples[turn] = clock() - start
     return samples
+
+
+def time_steps(
+    steps: Sequence[Callable[[Any], Any]], first: Any, turns: int, clock: Clock = CLOCK
+) -> tuple[tuple[int, ...], ...]:
+    """Pass ``first`` through all steps, ``turns`` times.
+
+    Returns:
+        For each step, and for all together at the end: nanoseconds, one figure a turn.
+    """
+    marks: list[list[int]] = []
+    with _no_collection():
+        for _ in range(turns):
+            value, turn = first, [clock()]
+            for step in steps:
+                value = step(value)
+                turn.append(clock())
+            marks.append(turn)
+    spent = np.diff(np.array(marks, np.int64), axis=1).T
+    return (*(tuple(row) for row in spent.tolist()), tuple(spent.sum(axis=0).tolist()))
 
 
 def stopwatch(clock: Clock = CLOCK) -> Callable[[], float]:

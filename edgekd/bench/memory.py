@@ -15,9 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from edgekd.bench._child import ended, fresh_python
+from edgekd.bench._child import ended, fresh_python, save_feeds
 from edgekd.core.family import load
 from edgekd.core.protocols import Feeds
 from edgekd.core.samples import Samples
@@ -56,8 +54,7 @@ def peak(backend: str, engine: Path, feeds: Feeds, threads: int = 0, *, proc: Pa
         The two figures, or None for both with the reason.
     """
     with tempfile.TemporaryDirectory(prefix="edgekd-memory-") as folder:
-        path = Path(folder) / "feeds.npz"
-        Samples({name: np.asarray(array)[None] for name, array in feeds.items()}, ("feeds",), "bench").save(path)
+        path = save_feeds(Path(folder) / "feeds.npz", [feeds])
         words = (f"--backend={backend}", f"--engine={engine}", f"--feeds={path}", f"--threads={threads}")
         try:
             command = fresh_python("edgekd.bench.memory", *words, f"--proc={proc}")

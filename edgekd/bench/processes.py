@@ -11,22 +11,26 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgekd.bench import measure as clocked
-from edgekd.bench._child import ended, fresh_python
+from edgekd.bench import scenarios, stages
+from edgekd.bench._child import ended, fresh_python, save_feeds
+from edgekd.bench.scenarios import Query
+from edgekd.bench.stages import Edge
 from edgekd.core.artifact import read_json, write_atomic
 from edgekd.core.errors import EdgeKDError, MachineError
 from edgekd.core.family import load
-from edgekd.core.protocols import Feeds
 from edgekd.core.result import Run
 from edgekd.core.samples import Samples
 from edgekd.core.schema import parse
@@ -36,15 +40,17 @@ Progress = Callable[[str, int, int], None]
 
 # Beyond its share of the budget a process opens engines, warms up and runs two rounds.
 _PATIENCE_S = 600
+_TURNS_MOST = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """One candidate: its engine, and what it is fed in every inference."""
+    """One candidate: its engine, the query that it answers each time, and what stands before and after it."""
 
     name: str
     engine: Path
-    feeds: Feeds
+    feeds: Query
+    edge: Edge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +60,20 @@ class Measured:
     Attributes:
         runs: Name → one Run a process, in the order they ran; run i of every candidate is of the same process.
         notes: What people should know: processes that were lost, warm-ups that did not settle.
+        stages_ns: Name → ``Candidate.stages_ns``.
     """
 
     runs: dict[str, tuple[Run, ...]]
     notes: tuple[str, ...]
+    stages_ns: dict[str, dict[str, tuple[tuple[int, ...], ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one process found of one candidate."""
+
+    run: Run
+    stages_ns: Mapping[str, tuple[int, ...]]
 
 
 def measure(entrants: Sequence[Entrant], config: BenchConfig, progress: Progress | None = None) -> Measured:
@@ -74,7 +90,7 @@ def measure(entrants: Sequence[Entrant], config: BenchConfig, progress: Progress
         MachineError: The first two processes, or all, ended badly; the last one's words.
     """
     elapsed_s = clocked.stopwatch()
-    found: list[dict[str, Run]] = []
+    found: list[dict[str, _Found]] = []
     lost: list[str] = []
     with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as folder:
         fed = _fed(entrants, Path(folder))
@@ -89,8 +105,13 @@ def measure(entrants: Sequence[Entrant], config: BenchConfig, progress: Progress
                     raise
             if progress:
                 progress("process", index + 1, config.processes)
-    runs = {entrant.name: tuple(run[entrant.name] for run in found) for entrant in entrants}
-    return Measured(runs, (*_lost(lost, config.processes), *_unsteady(runs)))
+    names = [entrant.name for entrant in entrants]
+    runs = {name: tuple(process[name].run for process in found) for name in names}
+    stages_ns = {
+        name: {stage: tuple(process[name].stages_ns[stage] for process in found) for stage in found[0][name].stages_ns}
+        for name in names
+    }
+    return Measured(runs, (*_lost(lost, config.processes), *_unsteady(runs)), stages_ns)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,35 +122,53 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     plan = json.loads(args.plan.read_text())
     config = parse(BenchConfig, plan["config"], "config")
-    backend = load("backends", config.backend).BACKEND
-    with contextlib.ExitStack() as stack:
-        bouts = {}
-        try:
-            for name, engine, feeds in plan["entrants"]:
-                session = backend.open(Path(engine), threads=config.threads)
-                stack.callback(session.close)
-                bouts[name] = clocked.Bout(session, Samples.load(Path(feeds)).feeds(0))
-            runs = clocked.measure(bouts, config)
-        except EdgeKDError as err:
-            sys.stderr.write(" ".join(str(err).split()) + "\n")
-            return err.exit_code
-    write_atomic(args.out, json.dumps({name: dataclasses.asdict(run) for name, run in runs.items()}))
+    try:
+        found = _timed(plan["entrants"], config)
+    except EdgeKDError as err:
+        sys.stderr.write(" ".join(str(err).split()) + "\n")
+        return err.exit_code
+    write_atomic(args.out, json.dumps({name: dataclasses.asdict(one) for name, one in found.items()}))
     return 0
 
 
-def _fed(entrants: Sequence[Entrant], folder: Path) -> list[tuple[str, str, str]]:
-    """Write every entrant's feeds; return (name, engine, feeds) as a plan has them."""
+def _timed(entrants: Sequence[Mapping[str, Any]], config: BenchConfig) -> dict[str, _Found]:
+    """Open everyone, time all in turns, then the stages of each."""
+    backend = load("backends", config.backend).BACKEND
+    with contextlib.ExitStack() as stack:
+        bouts, sessions, edges = {}, {}, {}
+        for entrant in entrants:
+            name, samples = entrant["name"], Samples.load(Path(entrant["feeds"]))
+            open_session = partial(backend.open, Path(entrant["engine"]), threads=config.threads)
+            runner, sessions[name] = stack.enter_context(scenarios.runner(open_session, config))
+            bouts[name] = clocked.Bout(runner, tuple(samples.feeds(index) for index in range(len(samples))))
+            if entrant["edge"] and samples.seen is not None:
+                edges[name] = Edge(**entrant["edge"], picture=samples.seen[0])
+        runs = clocked.measure(bouts, config)
+        return {
+            name: _Found(run, stages.split(sessions[name], edges[name], _turns(run, config)) if name in edges else {})
+            for name, run in runs.items()
+        }
+
+
+def _turns(run: Run, config: BenchConfig) -> int:
+    """Return how many answers make up a block, from the blocks that there were; one process need not do many."""
+    settled_ms = float(np.median([ns for block in run.blocks_ns for ns in block])) / 1e6
+    return min(_TURNS_MOST, max(config.min_iterations, 1, math.ceil(config.block_ms / settled_ms)))
+
+
+def _fed(entrants: Sequence[Entrant], folder: Path) -> list[dict[str, Any]]:
+    """Write what every entrant is fed; return the entrants as a plan has them."""
     plans = []
     for index, entrant in enumerate(entrants):
-        path = folder / f"feeds{index}.npz"
-        Samples({name: np.asarray(array)[None] for name, array in entrant.feeds.items()}, ("feeds",), "bench").save(
-            path
-        )
-        plans.append((entrant.name, str(entrant.engine.resolve()), str(path)))
+        edge, plain, picture = entrant.edge, None, None
+        if edge is not None:
+            plain, picture = {"task": edge.task, "options": dict(edge.options), "embedded": edge.embedded}, edge.picture
+        path = save_feeds(folder / f"feeds{index}.npz", entrant.feeds, picture)
+        plans.append({"name": entrant.name, "engine": str(entrant.engine.resolve()), "feeds": str(path), "edge": plain})
     return plans
 
 
-def _in_a_process(entrants: Sequence[tuple[str, str, str]], config: BenchConfig, folder: Path) -> dict[str, Run]:
+def _in_a_process(entrants: Sequence[Mapping[str, Any]], config: BenchConfig, folder: Path) -> dict[str, _Found]:
     plan, out = folder / "plan.json", folder / "out.json"
     out.unlink(missing_ok=True)
     write_atomic(plan, json.dumps({"config": dataclasses.asdict(config), "entrants": entrants}))
@@ -142,7 +181,7 @@ def _in_a_process(entrants: Sequence[tuple[str, str, str]], config: BenchConfig,
     if child.returncode:
         raise MachineError(f"a measuring process {ended(child)}")
     data: dict[str, Any] = read_json(out)
-    return {name: parse(Run, run, f"run of {name}") for name, run in data.items()}
+    return {name: parse(_Found, one, name) for name, one in data.items()}
 
 
 def _lost(reasons: Sequence[str], processes: int) -> list[str]:

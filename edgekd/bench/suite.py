@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import __version__
-from edgekd.bench import accuracy, conditions, memory, processes
+from edgekd.bench import accuracy, conditions, memory, processes, scenarios, stages
+from edgekd.bench.processes import Measured
+from edgekd.bench.scenarios import Query
 from edgekd.bench.shown import archive as shown_archive
+from edgekd.bench.stages import Edge
 from edgekd.core import family
 from edgekd.core.artifact import (
     Artifact,
@@ -25,9 +28,9 @@ from edgekd.core.artifact import (
     write_atomic,
 )
 from edgekd.core.embedded import task_view
-from edgekd.core.errors import BuildError, InputError, NotComparable
+from edgekd.core.errors import BuildError, EdgeKDError, InputError, NotComparable
 from edgekd.core.protocols import Feeds, Session, Task
-from edgekd.core.result import AGREEMENT, BenchmarkResult, Candidate, EngineRow, Run
+from edgekd.core.result import AGREEMENT, BenchmarkResult, Candidate, EngineRow
 from edgekd.core.samples import Samples
 from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
@@ -161,31 +164,29 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         for subject in subjects:
             sessions[subject.name] = backend.open(subject.engine.path, threads=threads)
             stack.callback(sessions[subject.name].close)
-        feeds = Samples.load(setting.feeds.path).feeds(0) if setting.feeds else None
-        fed = {name: _fed(session, feeds) for name, session in sessions.items()}
+        samples = Samples.load(setting.feeds.path) if setting.feeds else None
+        queries = {name: scenarios.query(s.inputs, _fed(s, samples), setting.config) for name, s in sessions.items()}
         for name, session in sessions.items():
-            session.run(fed[name])  # one that cannot run says so here, in its own error
+            session.run(queries[name][0])  # one that cannot run says so here, in its own error
         if setting.scoring:
             told.say("      scoring every engine's answers")
         scores = _scores(subjects, sessions, setting, out)
+        edges, unsplit = _edges(subjects, sessions, setting)
     told.say(f"      timing {len(subjects)} engines in turns on {setting.config.backend}, in fresh processes")
-    entrants = [processes.Entrant(subject.name, subject.engine.path, fed[subject.name]) for subject in subjects]
+    entrants = [processes.Entrant(s.name, s.engine.path, queries[s.name], edges.get(s.name)) for s in subjects]
     measured = processes.measure(entrants, setting.config, told.progress)
     told.say("      weighing each engine's memory in a process of its own")
     candidates = []
     for subject in subjects:
-        weight = memory.peak(setting.config.backend, subject.engine.path, fed[subject.name], threads)
-        score = scores.by_name.get(subject.name)
-        candidates.append(_candidate(subject, measured.runs[subject.name], weight, score, fed[subject.name]))
+        query = queries[subject.name]
+        weight = memory.peak(setting.config.backend, subject.engine.path, query[0], threads)
+        found = _candidate(subject, measured, weight, scores.by_name.get(subject.name), query)
+        candidates.append(found)
     result = BenchmarkResult(
         title=setting.title,
         edgekd=__version__,
         conditions=conditions.observe(
-            setting.config.backend,
-            ("numpy", *backend.libraries),
-            threads=threads,
-            batch=_batch(fed[subjects[0].name]),
-            scenario=setting.config.scenario,
+            setting.config, ("numpy", *backend.libraries), batch=scenarios.batch_of(queries[subjects[0].name][0])
         ),
         candidates=tuple(candidates),
         engines=setting.engines,
@@ -193,7 +194,7 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         baseline_per_sample=scores.baseline.per_sample if scores.baseline else {},
         primary_metric=scores.primary,
         steps=setting.steps,
-        notes=(*setting.notes, *scores.notes, *measured.notes),
+        notes=(*setting.notes, *scores.notes, *unsplit, *measured.notes),
         set_metrics=scores.of_set,
     )
     write_atomic(out, result.to_json())
@@ -240,8 +241,7 @@ def _scores(subjects: Sequence[Subject], sessions: Mapping[str, Session], settin
         return _Scores()
     task, options = family.load("tasks", setting.scoring.task), setting.scoring.options
     samples = Samples.load(setting.scoring.samples.path)
-    # Some graphs hold the task's pre- and postprocessing, and their manifests say so.
-    embedded = {s.name: bool((s.engine.facts.get("network") or {}).get("embedded")) for s in subjects}
+    embedded = {subject.name: _embedded(subject) for subject in subjects}
     given = {
         name: accuracy.answers(session, samples, task_view(cast("Task", task), embedded[name]), options)
         for name, session in sessions.items()
@@ -272,10 +272,11 @@ def _notes(subject: Subject, weight: memory.Memory) -> tuple[str, ...]:
     return tuple(filter(None, notes))
 
 
-def _fed(session: Session, feeds: Feeds | None) -> Feeds:
-    if feeds is None:
-        return {spec.name: np.zeros(spec.at("opt"), spec.dtype) for spec in session.inputs}
-    return {spec.name: _fit(spec, feeds) for spec in session.inputs}
+def _fed(session: Session, samples: Samples | None) -> list[Feeds]:
+    """Return what may be fed: every sample, as the engine takes it, or zeros."""
+    if samples is None:
+        return [{spec.name: np.zeros(spec.at("opt"), spec.dtype) for spec in session.inputs}]
+    return [{spec.name: _fit(spec, samples.feeds(i)) for spec in session.inputs} for i in range(len(samples))]
 
 
 def _fit(spec: TensorSpec, feeds: Feeds) -> NDArray[Any]:
@@ -285,13 +286,34 @@ def _fit(spec: TensorSpec, feeds: Feeds) -> NDArray[Any]:
     return np.asarray(feeds[spec.name], spec.dtype, order="C")  # ascontiguousarray would make a scalar (1,)
 
 
-def _batch(feeds: Feeds) -> int:
-    shape = next(iter(feeds.values())).shape
-    return int(shape[0]) if shape else 1
+def _edges(
+    subjects: Sequence[Subject], sessions: Mapping[str, Session], setting: Setting
+) -> tuple[dict[str, Edge], tuple[str, ...]]:
+    """Return what stands before and after each engine, where that can be timed; else notes that say why not."""
+    if setting.scoring is None or not setting.config.stages:
+        return {}, ()
+    seen = Samples.load(setting.scoring.samples.path).seen
+    if seen is None:
+        return {}, ("stages were not timed: the evaluation samples hold no pictures",)
+    edges, notes = {}, []
+    for subject in subjects:
+        edge = Edge(setting.scoring.task, setting.scoring.options, _embedded(subject), seen[0])
+        try:
+            stages.split(sessions[subject.name], edge, 1)
+        except EdgeKDError as err:
+            notes.append(f"stages of {subject.name} were not timed: {err}")
+            continue
+        edges[subject.name] = edge
+    return edges, tuple(notes)
+
+
+def _embedded(subject: Subject) -> bool:
+    """Whether the graph holds the task's preprocessing and postprocessing, as its manifest says."""
+    return bool((subject.engine.facts.get("network") or {}).get("embedded"))
 
 
 def _candidate(
-    subject: Subject, runs: tuple[Run, ...], weight: memory.Memory, score: accuracy.Accuracy | None, feeds: Feeds
+    subject: Subject, measured: Measured, weight: memory.Memory, score: accuracy.Accuracy | None, query: Query
 ) -> Candidate:
     return Candidate(
         name=subject.name,
@@ -299,8 +321,8 @@ def _candidate(
         precision=subject.precision,
         engine_sha256=subject.engine.sha256,
         onnx_sha256=subject.onnx_sha256,
-        inputs={name: tuple(array.shape) for name, array in feeds.items()},
-        runs=runs,
+        inputs={name: tuple(array.shape) for name, array in query[0].items()},
+        runs=measured.runs[subject.name],
         cost=subject.cost,
         onnx_bytes=subject.onnx_bytes,
         engine_bytes=subject.engine.path.stat().st_size,
@@ -309,4 +331,6 @@ def _candidate(
         accuracy=score.overall if score else {},
         accuracy_per_sample=score.per_sample if score else {},
         notes=_notes(subject, weight),
+        samples_per_query=scenarios.samples_in(query),
+        stages_ns=measured.stages_ns[subject.name],
     )

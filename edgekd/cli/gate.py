@@ -132,7 +132,7 @@ def _measured(
     given = Artifact("samples", samples, sha256_of(samples)) if samples else None
     with tempfile.TemporaryDirectory(prefix="edgekd-gate-") as folder:
         out = kept or Path(folder) / "result.json"
-        config = recipe_from({}, [f"bench.processes={gate.PROCESSES}", *sets]).bench
+        config = recipe_from({}, [f"bench.processes={gate.PROCESSES}", "bench.stages=false", *sets]).bench
         # The first is whose answers stand for the truth where the samples have none.
         names = (ACCEPTED, NEW)
         engines = [_engine(path, Path(folder) / name, config) for name, path in zip(names, paths[::-1], strict=True)]

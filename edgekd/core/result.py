@@ -4,7 +4,7 @@ Percentiles, ratios and intervals are derived from the raw samples, never stored
 schema number; every schema ever written stays readable.
 
 Schema history: 1, first. 2, metrics of a whole set (``BenchmarkResult.set_metrics``); ``agreement_`` before a metric.
-3, several processes, and whether each warm-up ended steady (``Run.is_steady``).
+3, several processes, and whether each warm-up ended steady (``Run.is_steady``). 4, stages, samples per query, streams.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from edgekd.core.errors import IntegrityError, NotComparable, RecipeError
 from edgekd.core.numerics import FloatArray, percentile
 from edgekd.core.schema import parse
 
-RESULT_SCHEMA = 3
+RESULT_SCHEMA = 4
 # Every one that was ever written: what a newer one has more is empty in an older file.
-_READABLE = (1, 2, 3)
+_READABLE = (1, 2, 3, 4)
 
 # Before a metric's name: it was worked out with the first candidate's answers for truth. Agreement, not accuracy.
 AGREEMENT = "agreement_"
+
+# From the camera's picture to the answer; ``end_to_end`` is the three before it, what follows is inside ``inference``.
+STAGES = ("preprocess", "inference", "postprocess", "end_to_end", "h2d", "compute", "d2h")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,10 @@ class Conditions:
         threads: CPU threads that one inference used.
         cores: CPU cores there were.
         batch: Samples in one inference.
-        scenario: MLPerf's name.
+        scenario: MLPerf's name; see ``bench.scenarios``.
         clock: Which clock timed it.
         governor: The CPU frequency governor, None where the machine does not tell.
+        streams: Inferences side by side.
     """
 
     target: str
@@ -58,6 +62,7 @@ class Conditions:
     scenario: str
     clock: str
     governor: str | None = None
+    streams: int = 1
 
     def differs_from(self, other: Conditions) -> dict[str, tuple[Any, Any]]:
         """Return field → (mine, theirs) for each field that differs."""
@@ -100,6 +105,9 @@ class Candidate:
             candidate's answers stood in for the truth.
         accuracy_per_sample: Metric → one figure per evaluation sample.
         notes: What people should know: fallbacks, refusals, assumptions.
+        samples_per_query: How many samples one latency is of; see ``bench.scenarios``.
+        stages_ns: Stage, of ``STAGES`` → a tuple a process of one picture's raw times; empty where nobody knows the
+            task, ``h2d``, ``compute`` and ``d2h`` missing where the library cannot time the device.
     """
 
     name: str
@@ -117,6 +125,8 @@ class Candidate:
     accuracy: Mapping[str, float] = field(default_factory=dict)
     accuracy_per_sample: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    samples_per_query: int = 1
+    stages_ns: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
 
     @property
     def latencies_ms(self) -> FloatArray:
@@ -130,8 +140,9 @@ class Candidate:
 
     @property
     def block_means_ms(self) -> tuple[FloatArray, ...]:
-        """One array a process, (blocks,) float64: the mean latency of each block, whose inverse is throughput."""
-        return tuple(np.array([np.mean(block) for block in run.blocks_ns], np.float64) / 1e6 for run in self.runs)
+        """One array a process, (blocks,) float64: each block's mean time of a sample, throughput's inverse."""
+        scale = 1e6 * self.samples_per_query
+        return tuple(np.array([np.mean(block) for block in run.blocks_ns], np.float64) / scale for run in self.runs)
 
     def percentile_ms(self, p: float) -> float:
         """Return the ``p``-th latency percentile in milliseconds, by trtexec's nearest rank."""
@@ -139,9 +150,9 @@ class Candidate:
 
     @property
     def throughput_per_s(self) -> float:
-        """Inferences per second of back-to-back inference: samples over the sum of their latencies."""
+        """Samples per second, back to back: all there were over the sum of their queries' latencies."""
         latencies = self.latencies_ms
-        return 1000.0 * len(latencies) / float(latencies.sum())
+        return 1000.0 * len(latencies) * self.samples_per_query / float(latencies.sum())
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,7 +254,9 @@ class BenchConfig:
             as long or six windows of three inferences at most.
         budget_s: For all processes together; no new round is begun after this long, but each runs two.
         threads: Intra-op threads of a CPU backend; 0 is every core.
-        scenario: MLPerf's name; one inference after another.
+        scenario: MLPerf's name: what one timed query is, see ``bench/scenarios.py``.
+        streams: Inferences side by side, each in a session of its own; of scenario = "offline" alone.
+        stages: Also time preprocessing and postprocessing, where the task is known.
     """
 
     backend: str = "onnxruntime"
@@ -266,9 +268,17 @@ class BenchConfig:
     warmup_ms: float = 100.0
     budget_s: float = 90.0
     threads: int = 0
-    scenario: Literal["single_stream"] = "single_stream"
+    scenario: Literal["single_stream", "multi_stream", "offline"] = "single_stream"
+    streams: int = 1
+    stages: bool = True
 
     def __post_init__(self) -> None:
+        _bounded(self, streams=(1, 1024))
+        if self.streams > 1 and self.scenario != "offline":
+            raise RecipeError(
+                f"streams = {self.streams} with scenario = {self.scenario!r}; it answers one query at a time, "
+                'in one stream: write scenario = "offline"'
+            )
         _bounded(self, processes=(1, 1000), blocks=(1, _BIG), min_iterations=(1, _BIG), threads=(0, 4096))
         _bounded(self, width=(0, 10), block_ms=(0, _BIG), warmup_ms=(0, _BIG), budget_s=(0, _BIG))
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekd.compare import Comparison, Interval, Row, compare, interval
+from edgekd.compare import Comparison, Interval, Row, compare, interval, ratio
 from edgekd.core import units
-from edgekd.core.result import AGREEMENT, BenchmarkResult, Candidate, EngineRow
+from edgekd.core.numerics import FloatArray
+from edgekd.core.result import AGREEMENT, STAGES, BenchmarkResult, Candidate, EngineRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,32 @@ def candidate_table(result: BenchmarkResult) -> Table:
     return Table(heads, tuple(_cells(line, candidate, result) for line, candidate in lines))
 
 
+def stage_table(result: BenchmarkResult) -> Table | None:
+    """Make the table from picture to answer, median of each stage; None where no stage was timed."""
+    split = [candidate for candidate in result.candidates if candidate.stages_ns]
+    if not split:
+        return None
+    names = [stage for stage in STAGES if any(stage in candidate.stages_ns for candidate in split)]
+    first = _blocks_ms(split[0], "end_to_end")
+    rows = []
+    for candidate in split:
+        whole = _blocks_ms(candidate, "end_to_end")
+        counts = (min(map(len, whole)) * len(whole), len(whole))
+        faster = None if candidate is split[0] else Interval(*ratio(first, whole, paired=False), *counts)
+        cells = (units.ms(_median_ms(candidate, stage)) for stage in names)
+        rows.append((candidate.name, *cells, interval_text(faster)))
+    heads = (f"{stage.replace('_', ' ')} ms" for stage in names)
+    return Table(("candidate", *heads, "vs first (95 %)"), tuple(rows))
+
+
+def _blocks_ms(candidate: Candidate, stage: str) -> list[FloatArray]:
+    return [np.array(process, np.float64) / 1e6 for process in candidate.stages_ns[stage]]
+
+
+def _median_ms(candidate: Candidate, stage: str) -> float | None:
+    return float(np.median(np.concatenate(_blocks_ms(candidate, stage)))) if stage in candidate.stages_ns else None
+
+
 def _shown_metrics(result: BenchmarkResult) -> tuple[str, ...]:
     """The primary metric, and the next that the task names: a table has room for two."""
     names = dict.fromkeys((result.primary_metric, *(name for c in result.candidates for name in c.accuracy)))
@@ -154,9 +181,12 @@ def conditions_line(result: BenchmarkResult) -> str:
     c = result.conditions
     libraries = ", ".join(f"{name} {version}" for name, version in c.libraries.items())
     governor = f", governor {c.governor}" if c.governor else ""
+    query = max(candidate.samples_per_query for candidate in result.candidates)
+    asked = f", {query} samples a query" if query > c.batch else ""
+    streams = f" in {c.streams} streams" if c.streams > 1 else ""
     return (
         f"{c.target} · {c.processor} · {c.threads} of {c.cores} cores{governor} · {c.backend} ({libraries}) · "
-        f"batch {c.batch}, {c.scenario} · edgekd {result.edgekd}"
+        f"batch {c.batch}, {c.scenario}{asked}{streams} · edgekd {result.edgekd}"
     )
 
 

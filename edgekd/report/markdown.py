@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from edgekd.core.result import BenchmarkResult
 from edgekd.core.samples import Samples
 from edgekd.gate import Verdict
-from edgekd.report._figures import Table, candidate_table, conditions_line, engine_table, notices
+from edgekd.report._figures import Table, candidate_table, conditions_line, engine_table, notices, stage_table
 from edgekd.report._gate import verdict_line, verdict_table
 from edgekd.report._verdict import verdict
 
@@ -19,6 +19,8 @@ def render(result: BenchmarkResult, pictures: Samples | None = None) -> str:
     """Return the report as Markdown. Pictures are for other formats."""
     parts = [f"## {escape(result.title)}", escape(verdict(result)), table(candidate_table(result))]
     parts.append(f"<sub>{escape(conditions_line(result))}</sub>")
+    if stages := stage_table(result):
+        parts += ["### From picture to answer", table(stages)]
     if result.engines:
         parts += ["### Engines", table(engine_table(result.engines), text_columns=(1, 4))]
         parts += [f"> {escape(notice)}" for notice in notices(result.engines)]

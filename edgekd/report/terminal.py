@@ -16,7 +16,15 @@ from edgekd.compare import Comparison
 from edgekd.core.result import BenchmarkResult
 from edgekd.core.samples import Samples
 from edgekd.gate import Verdict
-from edgekd.report._figures import Table, candidate_table, comparison_tables, conditions_line, engine_table, notices
+from edgekd.report._figures import (
+    Table,
+    candidate_table,
+    comparison_tables,
+    conditions_line,
+    engine_table,
+    notices,
+    stage_table,
+)
 from edgekd.report._gate import verdict_line, verdict_table
 from edgekd.report._verdict import verdict
 
@@ -61,6 +69,9 @@ def show(result: BenchmarkResult, console: Console) -> None:
     _say(console, conditions_line(result), "dim")
     for part in _fitted(_compact(candidate_table(result)), console):
         console.print(part)
+    if stages := stage_table(result):
+        _say(console, "From picture to answer", "bold")
+        console.print(_rich(stages))
     if result.engines:
         console.print(_rich(_shortened(engine_table(result.engines)), text_columns=(0, 1, 4)))
         for notice in notices(result.engines):

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from edgekd.bench.conditions import observe
+from edgekd.core.sections import BenchConfig
 
 X86 = "processor\t: 0\nmodel name\t: Some  CPU @ 2.70GHz\n\nprocessor\t: 1\nmodel name\t: Some  CPU @ 2.70GHz\n"
 ARM = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd42\n"
 
 
 def at(root, backend="onnxruntime", threads=0):
-    return observe(backend, ("numpy",), threads=threads, batch=1, scenario="single_stream", root=root)
+    return observe(BenchConfig(backend, threads=threads), ("numpy",), root=root)
 
 
 def write(root, files):
@@ -77,12 +78,11 @@ def test_threads_zero_stands_for_every_core(tmp_path):
 
 
 def test_versions_and_clock_are_noted_and_nobody_is_named():
-    found = observe("null", ("numpy", "no-such-library"), threads=1, batch=2, scenario="single_stream")
+    config = BenchConfig("null", scenario="offline", streams=2)
+    found = observe(config, ("numpy", "no-such-library"), batch=2)
     assert found.libraries == {"no-such-library": "unknown", "numpy": np.__version__}
     assert found.clock == "time.perf_counter_ns"
-    assert found.batch == 2
+    assert (found.batch, found.scenario, found.streams) == (2, "offline", 2)
     assert found.cores == len(os.sched_getaffinity(0))
     assert platform.node() not in repr(found) or len(platform.node()) < 4
-    assert not observe("null", ("numpy",), threads=1, batch=2, scenario="single_stream").differs_from(
-        observe("null", ("numpy",), threads=1, batch=2, scenario="single_stream")
-    )
+    assert not observe(config, ("numpy",)).differs_from(observe(config, ("numpy",)))

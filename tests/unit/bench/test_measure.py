@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from edgekd.bench.measure import Bout, measure, stopwatch, time_block
+from edgekd.bench.measure import Bout, measure, stopwatch, time_block, time_steps
 from edgekd.core.errors import InputError, MachineError
 from edgekd.core.sections import BenchConfig
 
@@ -233,3 +233,10 @@ def test_a_stopwatch_tells_seconds_since_its_start():
 def _ticking():
     ticks = iter(range(1, 10**9, MS))
     return lambda: next(ticks)
+
+
+def test_steps_are_timed_one_by_one_and_together():
+    ticks, seen = iter([0, 3, 10, 100, 104, 115]), []
+    spent = time_steps((lambda x: x + 1, seen.append), 5, 2, clock=lambda: next(ticks))
+    assert spent == ((3, 4), (7, 11), (10, 15))
+    assert seen == [6, 6]

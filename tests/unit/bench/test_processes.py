@@ -13,6 +13,7 @@ import pytest
 
 from edgekd.bench import _child, processes
 from edgekd.bench.processes import Entrant
+from edgekd.bench.stages import Edge
 from edgekd.core.artifact import Artifact, save_manifest, sha256_of
 from edgekd.core.errors import MachineError
 from edgekd.core.family import load
@@ -35,7 +36,7 @@ def engine(tmp_path_factory) -> Path:
 
 
 def entrants(engine: Path, *names: str) -> list[Entrant]:
-    return [Entrant(name, engine, FEEDS) for name in names]
+    return [Entrant(name, engine, (FEEDS,)) for name in names]
 
 
 def test_every_process_times_every_candidate_in_as_many_rounds(engine):
@@ -57,7 +58,7 @@ def test_odd_processes_open_engines_in_the_reverse_order(engine, monkeypatch):
 
     monkeypatch.setattr(processes, "fresh_python", noted)
     processes.measure(entrants(engine, "a", "b", "c"), QUICK)
-    assert ["".join(name for name, *_ in plan["entrants"]) for plan in plans] == ["abc", "cba"]
+    assert ["".join(entrant["name"] for entrant in plan["entrants"]) for plan in plans] == ["abc", "cba"]
     budgets = [plan["config"]["budget_s"] for plan in plans]
     assert budgets[0] <= 45 < budgets[1] <= 90  # each an equal share of what is left
 
@@ -81,7 +82,7 @@ def test_a_killed_process_is_lost_and_the_others_count(engine, monkeypatch):
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_processes_that_all_fail_are_an_error_with_their_words(engine, tmp_path, count):
-    gone = [Entrant("a", tmp_path / "gone.engine", FEEDS)]
+    gone = [Entrant("a", tmp_path / "gone.engine", (FEEDS,))]
     with pytest.raises(MachineError, match=r"ended with \d and said: .*gone\.engine"):
         processes.measure(gone, BenchConfig("null", processes=count, blocks=2))
 
@@ -91,11 +92,30 @@ def test_what_did_not_settle_is_named(engine, monkeypatch):
     real = processes._in_a_process
 
     def unsettled(*given):
-        return {name: replace(run, is_steady=name != "b") for name, run in real(*given).items()}
+        found = real(*given).items()
+        return {name: replace(one, run=replace(one.run, is_steady=name != "b")) for name, one in found}
 
     monkeypatch.setattr(processes, "_in_a_process", unsettled)
     (note,) = processes.measure(entrants(engine, "a", "b"), config).notes
     assert "had not settled when a warm-up ended: b in 1 of 1 processes;" in note
+
+
+def test_stages_are_timed_where_something_stands_before_and_after(tmp_path):
+    onnx = tmp_path / "net.onnx"
+    onnx.write_text("a network")
+    specs = (TensorSpec("x", (1, 3, 8, 8), "float32"),)
+    save_manifest(Artifact("onnx", onnx, sha256_of(onnx), specs, (TensorSpec("y", (1, 3, 16, 16), "float32"),)))
+    engine = tmp_path / "net.engine"
+    load("backends", "null").BACKEND.build(onnx, specs, engine)
+    feeds = ({"x": np.zeros((1, 3, 8, 8), np.float32)},)
+    edge = Edge("super_resolution", {"scale": 2}, False, np.zeros((8, 8, 3), np.uint8))
+    pair = [Entrant("with", engine, feeds, edge), Entrant("without", engine, feeds)]
+    found = processes.measure(pair, QUICK).stages_ns
+    assert found["without"] == {}
+    assert list(found["with"]) == ["preprocess", "inference", "postprocess", "end_to_end"]
+    for before, inside, after, whole in zip(*found["with"].values(), strict=True):  # of each process
+        assert len(before) >= QUICK.min_iterations
+        assert [sum(parts) for parts in zip(before, inside, after, strict=True)] == list(whole)
 
 
 def test_how_a_process_ended():
