@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +116,14 @@ def subjects(engines: Sequence[Artifact]) -> list[Subject]:
         size, cost = int(network.get("onnx_bytes", 0)), network.get("cost") or {}
         found[name] = Subject(name, role, precision, engine, onnx_sha256, size, cost)
     return list(found.values())
+
+
+def scoring(engine: Artifact, samples: Artifact) -> Scoring | None:
+    """Return how the engine's answers are scored, by what its manifest says of its task; None where it says nothing."""
+    network = engine.facts.get("network") or {}
+    if "task" not in network:
+        return None
+    return Scoring(samples, network["task"], json.loads(network.get("task_options") or "{}"))
 
 
 def backend_of(engines: Sequence[Artifact]) -> str:

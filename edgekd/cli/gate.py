@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -142,17 +141,9 @@ def _measured(
             for name, engine in zip(names, engines, strict=True)
             for subject in suite.subjects([engine])
         ]
-        setting = suite.Setting(paths[0].stem, config, given, _scoring(engines[0], given) if given else None)
+        setting = suite.Setting(paths[0].stem, config, given, suite.scoring(engines[0], given) if given else None)
         suite.run(subjects, setting, suite.provenance(subjects, setting, to_plain(config)), out, told)
         return read_result(out)
-
-
-def _scoring(engine: Artifact, samples: Artifact) -> suite.Scoring | None:
-    """Return how the engine's answers are scored, by what its manifest says of its task; None where it says nothing."""
-    network = engine.facts.get("network") or {}
-    if "task" not in network:
-        return None
-    return suite.Scoring(samples, network["task"], json.loads(network.get("task_options") or "{}"))
 
 
 def _engine(path: Path, folder: Path, config: BenchConfig) -> Artifact:

@@ -9,7 +9,6 @@ import numpy as np
 
 from edgekd.compare import Comparison, Interval, Row, compare, interval, ratio
 from edgekd.core import units
-from edgekd.core.numerics import FloatArray
 from edgekd.core.result import AGREEMENT, STAGES, BenchmarkResult, Candidate, EngineRow
 
 
@@ -104,30 +103,48 @@ def candidate_table(result: BenchmarkResult) -> Table:
     return Table(heads, tuple(_cells(line, candidate, result) for line, candidate in lines))
 
 
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """One candidate's way from the picture to the answer.
+
+    Attributes:
+        name: The candidate.
+        medians_ms: Stage, of ``core.result.STAGES`` → its median; those that were timed.
+        speedup: End to end, against the first that was timed; None for that one itself.
+        around: Share of the time that preprocessing and postprocessing take.
+    """
+
+    name: str
+    medians_ms: dict[str, float]
+    speedup: Interval | None
+    around: float
+
+
+def stages(result: BenchmarkResult) -> tuple[Stages, ...]:
+    """Work out every candidate's stages; empty where none were timed."""
+    split = [candidate for candidate in result.candidates if candidate.stages_ns]
+    return tuple(_stages(candidate, split[0]) for candidate in split)
+
+
 def stage_table(result: BenchmarkResult) -> Table | None:
     """Make the table from picture to answer, median of each stage; None where no stage was timed."""
-    split = [candidate for candidate in result.candidates if candidate.stages_ns]
-    if not split:
-        return None
-    names = [stage for stage in STAGES if any(stage in candidate.stages_ns for candidate in split)]
-    first = _blocks_ms(split[0], "end_to_end")
-    rows = []
-    for candidate in split:
-        whole = _blocks_ms(candidate, "end_to_end")
-        counts = (min(map(len, whole)) * len(whole), len(whole))
-        faster = None if candidate is split[0] else Interval(*ratio(first, whole, paired=False), *counts)
-        cells = (units.ms(_median_ms(candidate, stage)) for stage in names)
-        rows.append((candidate.name, *cells, interval_text(faster)))
+    lines = stages(result)
+    names = [stage for stage in STAGES if any(stage in line.medians_ms for line in lines)]
+    rows = (
+        (line.name, *(units.ms(line.medians_ms.get(stage)) for stage in names), interval_text(line.speedup))
+        for line in lines
+    )
     heads = (f"{stage.replace('_', ' ')} ms" for stage in names)
-    return Table(("candidate", *heads, "vs first (95 %)"), tuple(rows))
+    return Table(("candidate", *heads, "vs first (95 %)"), tuple(rows)) if lines else None
 
 
-def _blocks_ms(candidate: Candidate, stage: str) -> list[FloatArray]:
-    return [np.array(process, np.float64) / 1e6 for process in candidate.stages_ns[stage]]
-
-
-def _median_ms(candidate: Candidate, stage: str) -> float | None:
-    return float(np.median(np.concatenate(_blocks_ms(candidate, stage)))) if stage in candidate.stages_ns else None
+def _stages(candidate: Candidate, first: Candidate) -> Stages:
+    blocks = {name: [np.array(p, np.float64) / 1e6 for p in found] for name, found in candidate.stages_ns.items()}
+    medians = {name: float(np.median(np.concatenate(processes))) for name, processes in blocks.items()}
+    whole, others = blocks["end_to_end"], [np.array(p, np.float64) / 1e6 for p in first.stages_ns["end_to_end"]]
+    speedup = Interval(*ratio(others, whole, paired=False), sum(map(len, whole)), len(whole))
+    around = (medians["preprocess"] + medians["postprocess"]) / medians["end_to_end"]
+    return Stages(candidate.name, medians, None if candidate is first else speedup, around)
 
 
 def _shown_metrics(result: BenchmarkResult) -> tuple[str, ...]:

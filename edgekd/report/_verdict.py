@@ -7,7 +7,10 @@ from collections import Counter
 from edgekd.compare import BLOCKS_MIN, Interval, Row, compare
 from edgekd.core import units
 from edgekd.core.result import BenchmarkResult, Candidate
-from edgekd.report._figures import int8_convolutions, metric_amount, metric_value, metric_words, notices, short
+from edgekd.report._figures import int8_convolutions, metric_amount, metric_value, metric_words, notices, short, stages
+
+# Share of an answer's time beside the engine that people should hear of.
+_MUCH = 0.1
 
 
 def verdict(result: BenchmarkResult) -> str:
@@ -18,14 +21,17 @@ def verdict(result: BenchmarkResult) -> str:
 def sentences(result: BenchmarkResult) -> list[str]:
     """Return the verdict sentence by sentence, the most important first."""
     compared = [_alone(result)] if len(result.candidates) == 1 else [*_roles(result), *_precisions(result)]
-    return [*compared, *_baseline(result), *_engines(result)] or [_alone(result)]
+    return [*compared, *_around(result), *_baseline(result), *_engines(result)] or [_alone(result)]
 
 
 def _alone(result: BenchmarkResult) -> str:
     only = result.candidates[0]
+    several = only.samples_per_query > 1
+    asked, what = (f" for {only.samples_per_query} samples", "samples") if several else ("", "inferences")
     return (
-        f"{only.name} takes {units.ms(only.percentile_ms(50))} ms (p50; p99 {units.ms(only.percentile_ms(99))} ms), "
-        f"{units.ms(only.throughput_per_s)} inferences per second, on {result.conditions.processor}."
+        f"{only.name} takes {units.ms(only.percentile_ms(50))} ms{asked} "
+        f"(p50; p99 {units.ms(only.percentile_ms(99))} ms), "
+        f"{units.ms(only.throughput_per_s)} {what} per second, on {result.conditions.processor}."
     )
 
 
@@ -67,6 +73,19 @@ def _not_in_int8(result: BenchmarkResult, candidate: Candidate) -> str:
     if candidate.precision != "int8" or row is None or row.facts.get("int8_convolutions") != 0:
         return ""
     return f" ({backend} runs none of its {row.facts.get('engine_convolutions')} convolutions in INT8)"
+
+
+def _around(result: BenchmarkResult) -> list[str]:
+    """Say so where an engine's latency is not most of what an answer takes."""
+    of = {candidate.name: candidate for candidate in result.candidates}
+    slow = [line for line in stages(result) if line.around > _MUCH and of[line.name].precision == "fp32"]
+    if not slow:
+        return []
+    line = slow[-1]
+    ends = f"it takes {units.ms(line.medians_ms['end_to_end'])} ms from the picture to the answer"
+    if line.speedup is not None:
+        ends += f" and {_speed(line.speedup, f'{stages(result)[0].name} end to end')}"
+    return [f"Preprocessing and postprocessing are {line.around:.0%} of {line.name}'s time: {ends}."]
 
 
 def _baseline(result: BenchmarkResult) -> list[str]:

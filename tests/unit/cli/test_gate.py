@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from edgekd.bench import suite
 from edgekd.cli import _run as edgekd
-from edgekd.cli import gate as gate_cli
 from edgekd.core.artifact import Artifact
 from edgekd.core.result import read_result
 from tests.pipeline.tiny import tiny_onnx
@@ -139,9 +139,9 @@ def test_accuracy_is_scored_by_the_task_that_the_manifest_names(tmp_path, capsys
     assert edgekd(["gate", "a.onnx", "--against", "b.onnx", "--limits", str(asked)]) == 2
     assert "--samples is missing" in capsys.readouterr().err
     engine, samples = (Artifact(kind, tmp_path / kind, "") for kind in ("engine", "samples"))
-    assert gate_cli._scoring(engine, samples) is None
+    assert suite.scoring(engine, samples) is None
     network = {"task": "super_resolution", "task_options": '{"scale": 2}'}
-    scoring = gate_cli._scoring(replace(engine, facts={"network": network}), samples)
+    scoring = suite.scoring(replace(engine, facts={"network": network}), samples)
     assert (scoring.samples, scoring.task, scoring.options) == (samples, "super_resolution", {"scale": 2})
 
 

@@ -96,6 +96,23 @@ def agreeing() -> BenchmarkResult:
     return example(candidates=candidates, primary_metric="agreement_miou", **changes)
 
 
+def staged(around_ms: float = 2.0) -> BenchmarkResult:
+    """Make a result whose FP32 candidates were split into stages, ``around_ms`` before and as much after the engine."""
+
+    def split(c: Candidate) -> Candidate:
+        turns = [block[:3] for block in c.runs[0].blocks_ns[:7]]  # seven processes of three answers
+        around = int(around_ms * 1e6)
+        stages = {
+            "preprocess": tuple((around,) * 3 for _ in turns),
+            "inference": tuple(turns),
+            "postprocess": tuple((around,) * 3 for _ in turns),
+            "end_to_end": tuple(tuple(ns + 2 * around for ns in turn) for turn in turns),
+        }
+        return replace(c, stages_ns=stages) if c.precision == "fp32" else c
+
+    return example(candidates=tuple(map(split, example().candidates)))
+
+
 def bare() -> BenchmarkResult:
     """Make the result of one foreign ONNX file: one candidate, nothing counted, nothing scored, no memory."""
     only = candidate("model", "fp32", 8.0, 0.0, blocks=2)

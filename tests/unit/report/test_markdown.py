@@ -8,7 +8,7 @@ import pytest
 
 from edgekd.report import markdown
 from edgekd.report._figures import candidate_table
-from tests.unit.report.example_result import NOTICE, bare, example
+from tests.unit.report.example_result import NOTICE, bare, example, staged
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,9 @@ def test_engines_come_with_their_notice():
     assert f"> tensorrt\\_rtx: {NOTICE}" in text
     assert "33 of 37" in text
     assert "Engines" not in markdown.render(bare())
+
+
+def test_stages_have_a_table_where_they_were_timed():
+    text = markdown.render(staged())
+    assert "| teacher/fp32 | 2.00 | 59.9 | 2.00 | 63.9 | 1 |" in text.partition("### From picture to answer")[2]
+    assert "From picture" not in markdown.render(example())

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from edgekd.compare import compare
 from edgekd.report import terminal
-from tests.unit.report.example_result import bare, example
+from tests.unit.report.example_result import bare, example, staged
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])
@@ -52,3 +52,11 @@ def test_a_comparison_marks_what_cannot_be_told():
 def test_a_comparison_of_several_results_names_them():
     text = terminal.render_comparison(compare([example(), example(title="after")]), width=120)
     assert "student/int8 of after" in text
+
+
+def test_stages_have_a_table_where_they_were_timed():
+    text = terminal.render(staged(), width=100)
+    assert "From picture to answer" in text
+    (line,) = [line for line in text.splitlines() if line.strip().startswith("student/fp32") and "4.0" in line]
+    assert line.split()[1:5] == ["2.00", "12.0", "2.00", "16.0"]
+    assert "From picture" not in terminal.render(example(), width=100)

@@ -8,7 +8,7 @@ import pytest
 
 from edgekd.core.result import EngineRow
 from edgekd.report._verdict import sentences, verdict
-from tests.unit.report.example_result import NOTICE, agreeing, bare, candidate, example
+from tests.unit.report.example_result import NOTICE, agreeing, bare, candidate, example, staged
 
 
 def pair(student_ms=12.0, student_psnr=37.2, blocks=12, **changes):
@@ -93,3 +93,20 @@ def test_agreement_is_never_called_accuracy():
     assert "loses 3.00 points mIoU agreement with teacher/fp32" in text
     assert "keeps its mIoU agreement with teacher/fp32" in text
     assert "accuracy" not in text.replace("not accuracy", "")
+
+
+def test_time_beside_the_engine_is_named_where_it_is_much():
+    said = verdict(staged(2.0))
+    assert "Preprocessing and postprocessing are 25% of student/fp32's time: it takes 16.0 ms from the picture" in said
+    assert "from the picture to the answer and is 3.99x (3." in said
+    assert "faster than teacher/fp32 end to end." in said
+    assert "from the picture" not in verdict(staged(0.5))
+    first = verdict(replace(staged(9.0), candidates=staged(9.0).candidates[:1]))
+    assert "23% of teacher/fp32's time: it takes 77.9 ms" in first
+    assert "faster than" not in first
+
+
+def test_a_query_of_several_samples_is_said():
+    only = replace(bare().candidates[0], samples_per_query=8)
+    assert "ms for 8 samples (p50; p99 " in verdict(replace(bare(), candidates=(only,)))
+    assert "samples per second, on Some CPU." in verdict(replace(bare(), candidates=(only,)))
