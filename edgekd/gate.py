@@ -5,8 +5,9 @@ the 95 % interval ends below the limit; where neither holds nobody knows, and ho
 out.
 
 Paired, both engines took turns in the same processes, now, on this machine: noise and drift fall on both, and the test
-flips signs. Recorded, each was measured in its own time: the test deals ranks, and the whole interval must be beyond
-the limit, for the hours between the two are in nobody's samples.
+flips signs. Recorded, each was measured in its own time: the test deals ranks, the whole interval must be beyond the
+limit, and what the hours did to the machine is told by a yardstick that was timed beside both: a verdict stands where
+it is the same with it and without it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ import numpy as np
 from edgekd.compare import ratio, require_alike
 from edgekd.core.errors import NotComparable, RecipeError
 from edgekd.core.numerics import FloatArray, percentile
-from edgekd.core.result import BenchmarkResult, Candidate
+from edgekd.core.result import BenchmarkResult, Candidate, Run
 from edgekd.core.statistics import Center, mann_whitney, sign_flip, two_level
 
 Status = Literal["pass", "regress", "inconclusive"]
@@ -168,18 +169,28 @@ def judge_recorded(
     names = candidates or [candidate.name for candidate in result.candidates if candidate.name in known]
     checks: list[Check] = []
     for name in names:
-        checks += _checks(_Sides(result.candidate(name), baseline.candidate(name), result, False), limits)
+        new, old = result.candidate(name), baseline.candidate(name)
+        yards = [_yard(side, of.yardstick) for side, of in ((new, result), (old, baseline))]
+        pair = (yards[0], yards[1]) if yards[0] and yards[1] else None
+        checks += _checks(_Sides(new, old, result, False, pair), limits)
     return Verdict(result.title, "recorded", tuple(checks), result.notes)
+
+
+def _yard(candidate: Candidate, runs: Sequence[Run]) -> Candidate | None:
+    """Return the yardstick of the candidate's own processes and rounds, None where there is none."""
+    rounds = [[len(run.blocks_ns) for run in of] for of in (candidate.runs, runs)]
+    return replace(candidate, runs=tuple(runs), samples_per_query=1) if rounds[0] == rounds[1] else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Sides:
-    """Who is judged by whom."""
+    """Who is judged by whom; ``yards`` are the yardsticks of both, of two results that have one."""
 
     new: Candidate
     old: Candidate
     result: BenchmarkResult
     paired: bool
+    yards: tuple[Candidate, Candidate] | None = None
 
 
 # Figure → one array a process, larger is worse; what stands for a process; how the figure is shown.
@@ -205,25 +216,67 @@ def _checks(sides: _Sides, limits: Limits) -> list[Check]:
     return [makers[metric](sides, metric, limit) for metric, limit in limits.asked().items()]
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """How much worse, as a share, with its 95 % interval and the p of "not worse"."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+    @classmethod
+    def of(cls, new: Sequence[FloatArray], old: Sequence[FloatArray], center: Center, *, paired: bool) -> _Change:
+        """Work it out from one array of positive figures a process and side."""
+        value, low, high = (end - 1 for end in ratio(new, old, paired=paired, center=center))
+        if paired:
+            p = sign_flip([float(center(np.log(a) - np.log(b))) for a, b in zip(new, old, strict=True)])
+        else:
+            p = mann_whitney(*([float(center(np.log(blocks))) for blocks in side] for side in (new, old)))
+        return cls(value, low, high, p)
+
+    def status(self, limit: float, *, paired: bool) -> Status:
+        return decide(self.value, self.low, self.high, self.p, limit, recorded=not paired)
+
+
 def _timed(sides: _Sides, metric: str, limit: float) -> Check:
     figures, center, shown = _TIMED[metric]
     new, old = figures(sides.new), figures(sides.old)
-    value, low, high = (end - 1 for end in ratio(new, old, paired=sides.paired, center=center))
-    if sides.paired:
-        p = sign_flip([float(center(np.log(a) - np.log(b))) for a, b in zip(new, old, strict=True)])
-    else:
-        p = mann_whitney(*([float(center(np.log(blocks))) for blocks in side] for side in (new, old)))
-    processes = min(len(new), len(old))
-    status = decide(value, low, high, p, limit, recorded=not sides.paired)
-    if status != "inconclusive":
-        needs, why = None, ""
-    else:
-        needs = processes_needed(value, low, high, limit, processes)
+    change = _Change.of(new, old, center, paired=sides.paired)
+    status, why = change.status(limit, paired=sides.paired), ""
+    processes, needs = min(len(new), len(old)), None
+    if status == "inconclusive":
+        needs = processes_needed(change.value, change.low, change.high, limit, processes)
         why = _open(processes, needs)
+    elif not sides.paired:
+        status, why = _held_against_the_machine(sides, metric, limit, status)
     return Check(
-        *(sides.new.name, metric, shown(sides.old), shown(sides.new), value, low, high, p, limit, status),
-        *(processes, needs, why),
+        *(sides.new.name, metric, shown(sides.old), shown(sides.new), change.value, change.low, change.high, change.p),
+        *(limit, status, processes, needs, why),
     )
+
+
+def _held_against_the_machine(sides: _Sides, metric: str, limit: float, status: Status) -> tuple[Status, str]:
+    """Return the verdict on two results of different times: the yardsticks must bear it out, or nobody knows."""
+    if sides.yards is None:
+        return "inconclusive", (
+            "nobody knows what the machine did between the two: one has no yardstick; record both again, "
+            "or measure now with --against"
+        )
+    figures, center, _ = _TIMED[metric]
+    new, old = (figures(yard) for yard in sides.yards)
+    machine = _Change.of(new, old, center, paired=False)
+    change = _Change.of(_over(figures(sides.new), new), _over(figures(sides.old), old), center, paired=False)
+    if change.status(limit, paired=False) == status:
+        return status, ""
+    return "inconclusive", (
+        f"the machine's own pace changed by {machine.value:+.1%} between the two; held against it, the change is "
+        f"{change.value:+.1%} ({change.low:+.1%} to {change.high:+.1%}): measure now with --against"
+    )
+
+
+def _over(figures: Sequence[FloatArray], yard: Sequence[FloatArray]) -> list[FloatArray]:
+    return [blocks / of_yard for blocks, of_yard in zip(figures, yard, strict=True)]
 
 
 def decide(change: float, low: float, high: float, p: float, limit: float, *, recorded: bool = False) -> Status:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import __version__
-from edgekd.bench import accuracy, conditions, memory, processes, scenarios, stages
+from edgekd.bench import accuracy, conditions, memory, processes, scenarios, stages, yardstick
 from edgekd.bench.processes import Measured
 from edgekd.bench.scenarios import Query
 from edgekd.bench.shown import archive as shown_archive
@@ -183,7 +184,9 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         edges, unsplit = _edges(subjects, sessions, setting)
     told.say(f"      timing {len(subjects)} engines in turns on {setting.config.backend}, in fresh processes")
     entrants = [processes.Entrant(s.name, s.engine.path, queries[s.name], edges.get(s.name)) for s in subjects]
-    measured = processes.measure(entrants, setting.config, told.progress)
+    with tempfile.TemporaryDirectory(prefix="edgekd-yardstick-") as folder:
+        beside = [yardstick.entrant(setting.config, Path(folder))] if setting.config.yardstick else []
+        measured = processes.measure([*entrants, *beside], setting.config, told.progress)
     told.say("      weighing each engine's memory in a process of its own")
     candidates = []
     for subject in subjects:
@@ -205,6 +208,7 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         steps=setting.steps,
         notes=(*setting.notes, *scores.notes, *unsplit, *measured.notes),
         set_metrics=scores.of_set,
+        yardstick=measured.runs.get(yardstick.NAME, ()),
     )
     write_atomic(out, result.to_json())
     artifact = Artifact("result", out, sha256_of(out), made_by=made_by, facts={"summary": f"{len(candidates)} engines"})

@@ -26,6 +26,8 @@ from edgekd.core.sections import BenchConfig
 NEW, ACCEPTED = "new", "accepted"
 # What is asked where no limits.toml is given.
 _USUAL = gate.Limits(latency=0.03, peak_memory=0.05, engine_size=0.05)
+# What took turns needs no yardstick, and nobody asks about the stages.
+_PAIRED = (f"bench.processes={gate.PROCESSES}", "bench.stages=false", "bench.yardstick=false")
 
 
 def command(
@@ -131,7 +133,7 @@ def _measured(
     given = Artifact("samples", samples, sha256_of(samples)) if samples else None
     with tempfile.TemporaryDirectory(prefix="edgekd-gate-") as folder:
         out = kept or Path(folder) / "result.json"
-        config = recipe_from({}, [f"bench.processes={gate.PROCESSES}", "bench.stages=false", *sets]).bench
+        config = recipe_from({}, [*_PAIRED, *sets]).bench
         # The first is whose answers stand for the truth where the samples have none.
         names = (ACCEPTED, NEW)
         engines = [_engine(path, Path(folder) / name, config) for name, path in zip(names, paths[::-1], strict=True)]

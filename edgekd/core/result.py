@@ -4,7 +4,8 @@ Percentiles, ratios and intervals are derived from the raw samples, never stored
 schema number; every schema ever written stays readable.
 
 Schema history: 1, first. 2, metrics of a whole set (``BenchmarkResult.set_metrics``); ``agreement_`` before a metric.
-3, several processes, and whether each warm-up ended steady (``Run.is_steady``). 4, stages, samples per query, streams.
+3, several processes, and whether each warm-up ended steady (``Run.is_steady``). 4, stages, samples per query, streams,
+a yardstick.
 """
 
 from __future__ import annotations
@@ -191,6 +192,8 @@ class BenchmarkResult:
         steps: What each stage did for each role, in one line: exporter used, parity, what simplify did.
         notes: For the whole result.
         baseline_per_sample: ``baseline_accuracy``, one figure per evaluation sample.
+        yardstick: Runs of the fixed network that took its turn in every round, see ``bench.yardstick``; run i is of the
+            same process as run i of every candidate. Empty where there was none.
         set_metrics: Metrics whose figure is worked out from all samples at once (mean IoU of one confusion matrix), so
             that it is no mean over ``accuracy_per_sample``.
     """
@@ -206,6 +209,7 @@ class BenchmarkResult:
     notes: tuple[str, ...] = ()
     baseline_per_sample: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     set_metrics: tuple[str, ...] = ()
+    yardstick: tuple[Run, ...] = ()
 
     @property
     def reference(self) -> str:
@@ -244,11 +248,12 @@ def read_result(path: Path) -> BenchmarkResult:
         raise IntegrityError(f"{path} is not an edgekd result: {err}") from err
     if not result.candidates:
         raise IntegrityError(f"{path} holds no candidate; measure again")
-    for candidate in result.candidates:
-        blocks = [block for run in candidate.runs for block in run.blocks_ns]
+    timed = [(candidate.name, candidate.runs) for candidate in result.candidates]
+    for name, runs in [*timed, *([("the yardstick", result.yardstick)] if result.yardstick else [])]:
+        blocks = [block for run in runs for block in run.blocks_ns]
         if not blocks or not all(block and min(block) > 0 for block in blocks):
             raise IntegrityError(
-                f"{path} is not an edgekd result: {candidate.name!r} has no samples in a block, or one not above 0 ns"
+                f"{path} is not an edgekd result: {name!r} has no samples in a block, or one not above 0 ns"
             )
     return result
 

@@ -257,6 +257,7 @@ class BenchConfig:
         scenario: MLPerf's name: what one timed query is, see ``bench/scenarios.py``.
         streams: Inferences side by side, each in a session of its own; of scenario = "offline" alone.
         stages: Also time preprocessing and postprocessing, where the task is known.
+        yardstick: Also time a fixed network in every round, for comparison with results of another time.
     """
 
     backend: str = "onnxruntime"
@@ -271,6 +272,7 @@ class BenchConfig:
     scenario: Literal["single_stream", "multi_stream", "offline"] = "single_stream"
     streams: int = 1
     stages: bool = True
+    yardstick: bool = True
 
     def __post_init__(self) -> None:
         _bounded(self, streams=(1, 1024))

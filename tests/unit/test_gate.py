@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgekd.core.errors import NotComparable, RecipeError
-from edgekd.core.result import Candidate, Run
+from edgekd.core.result import BenchmarkResult, Candidate, Run
 from edgekd.gate import ALPHA, PROCESSES, Check, Limits, Verdict, decide, judge_paired, judge_recorded, processes_needed
 from tests.unit.report.example_result import CONDITIONS, candidate, example
 
@@ -31,9 +31,15 @@ def paired(new_ms: float, limits: Limits = LATENCY, **changes) -> Verdict:
     return judge_paired(result, "new", "old", limits)
 
 
-def recorded(new_ms: float, limits: Limits = LATENCY, **changes) -> Verdict:
-    old = example(candidates=(timed("net", 10.0, seed=1),))
-    return judge_recorded(example(candidates=(timed("net", new_ms, seed=2, **changes),)), old, limits)
+def beside(*candidates: Candidate, pace: float = 1.0, seed: int = 0, **changes) -> BenchmarkResult:
+    """A result with a yardstick of 2 ms, on a machine that is ``pace`` times as slow as usual."""
+    yard = timed("yard", 2.0 * pace, processes=len(candidates[0].runs), seed=seed)
+    return example(candidates=candidates, yardstick=yard.runs, **changes)
+
+
+def recorded(new_ms: float, limits: Limits = LATENCY, pace: float = 1.0, **changes) -> Verdict:
+    old = beside(timed("net", 10.0, seed=1), seed=3)
+    return judge_recorded(beside(timed("net", new_ms, seed=2, **changes), pace=pace, seed=4), old, limits)
 
 
 @pytest.mark.parametrize("judge", [paired, recorded])
@@ -211,6 +217,44 @@ def test_what_cannot_be_compared_is_refused():
         judge_recorded(example(conditions=replace(CONDITIONS, threads=4)), example(), LATENCY)
     with pytest.raises(NotComparable, match="no candidate 'student/fp8'"):
         judge_recorded(example(), example(), LATENCY, ["student/fp8"])
+
+
+@pytest.mark.parametrize(
+    ("ms", "pace", "says"),
+    [
+        (10.8, 1.08, "pace changed by +"),  # the machine is slower, and the network no more than it
+        (10.0, 0.90, "pace changed by -"),  # the machine is faster: the network ought to be
+        (10.0, 1.10, ""),  # the machine is slower and the network is not: all the better
+        (11.5, 0.95, ""),
+    ],
+)
+def test_a_verdict_on_two_times_stands_where_the_yardstick_bears_it_out(ms, pace, says):
+    verdict = recorded(ms, pace=pace)
+    (check,) = verdict.checks
+    assert check.change == pytest.approx(ms / 10 - 1, abs=0.01)  # what is shown is what was measured
+    assert check.needs is None
+    if says:
+        assert verdict.status == "inconclusive"
+        assert says in check.why
+        assert "held against it, the change is" in check.why
+        assert check.why.endswith("measure now with --against")
+    else:
+        assert (verdict.status, check.why) == ("regress" if ms > 11 else "pass", "")
+
+
+@pytest.mark.parametrize("without", ["new", "old", "a process"])
+def test_two_times_without_a_yardstick_for_both_tell_nothing(without):
+    new, old = beside(timed("net", 10.0, seed=2)), beside(timed("net", 10.0, seed=1))
+    if without == "new":
+        new = replace(new, yardstick=())
+    elif without == "old":
+        old = replace(old, yardstick=())
+    else:
+        new = replace(new, yardstick=new.yardstick[:-1])
+    verdict = judge_recorded(new, old, LATENCY)
+    assert verdict.status == "inconclusive"
+    assert "one has no yardstick" in verdict.checks[0].why
+    assert judge_recorded(new, old, Limits(engine_size=0.1)).status == "pass"  # bytes need none
 
 
 def test_recorded_judges_all_shared_candidates_or_those_named():

@@ -14,7 +14,7 @@ from edgekd.core.artifact import Artifact
 from edgekd.core.result import read_result
 from tests.pipeline.tiny import tiny_onnx
 from tests.unit.report.example_result import CONDITIONS, candidate, example
-from tests.unit.test_gate import timed
+from tests.unit.test_gate import beside, timed
 
 QUICK = ["--set", "bench.blocks=2", "--set", "bench.block_ms=0.5", "--set", "bench.warmup_ms=0.5", "-q"]
 
@@ -26,7 +26,7 @@ def limits(folder: Path, text: str) -> Path:
 
 
 def result(path: Path, ms: float, **changes) -> Path:
-    path.write_text(example(candidates=(timed("net/fp32", ms, scatter=0.001),), **changes).to_json())
+    path.write_text(beside(timed("net/fp32", ms, scatter=0.001), **changes).to_json())
     return path
 
 
