@@ -4,14 +4,15 @@
         [-o runs/false_alarms] [--minutes M]
     python benchmarks/false_alarms.py -o runs/false_alarms --table
 
-A trial is what ``edgekd gate NEW --against OLD`` measures: the student of PAIR against itself, in eight fresh
-processes. ``--slower 5`` makes the new one's every inference 5 % slower by spinning that much longer. ``noisy`` is a
-neighbour that loads a core for 0.05 to 0.5 s and rests as long, again and again. Trials are appended to one file a
-setting, so that the command goes on where it was stopped, after ``--minutes`` of its own accord. ``--table`` judges
-them:
+A trial is what ``edgekd gate NEW --against OLD`` measures, the student of PAIR against itself, in eight fresh
+processes, and the yardstick beside both. ``--slower 5`` makes the new one's every inference 5 % slower by spinning that
+much longer. ``noisy`` is a neighbour that loads a core for 0.05 to 0.5 s and rests as long, again and again. Trials are
+appended to one file a setting, so that the command goes on where it was stopped, after ``--minutes`` of its own accord.
+``--table`` judges them:
 
 * paired: the trial as measured.
-* recorded: the new engine's series against the accepted one's of the trial before, as a stored baseline would have it.
+* recorded: the new engine's series against the accepted one's of the trial before, as a stored baseline would have it,
+  each with the yardstick of its own time.
 * the same two series by pytest-benchmark's ``--benchmark-compare-fail=mean:5%`` (means of one process each), by
   github-action-benchmark's ratio of medians at 105 % and at its default of 200 %, and by benchstat's test (two-sided
   Mann-Whitney, p < 0.05, a sample a process).
@@ -39,7 +40,7 @@ from unittest import mock
 import numpy as np
 
 from edgekd import build, gate
-from edgekd.bench import conditions, processes
+from edgekd.bench import conditions, processes, yardstick
 from edgekd.bench.measure import CLOCK, stopwatch
 from edgekd.core.artifact import read_artifact
 from edgekd.core.family import load
@@ -105,6 +106,7 @@ def run(pair: str, settings: Sequence[Setting], trials: int, out: Path, minutes:
 def _trials(settings: Sequence[Setting], trials: int, out: Path, engines: Mapping[str, Path], seconds: float) -> None:
     elapsed_s = stopwatch()
     feeds = {spec.name: np.zeros(spec.at("opt"), spec.dtype) for spec in read_artifact(engines[OLD]).inputs}
+    yard = yardstick.entrant(BenchConfig(_BACKEND, threads=1), out)
     for trial in range(trials):
         for setting in settings:
             path = out / setting.file_name
@@ -113,7 +115,7 @@ def _trials(settings: Sequence[Setting], trials: int, out: Path, engines: Mappin
             if elapsed_s() > seconds:
                 return
             with _neighbour(setting.noise):
-                record = _trial(setting, engines, feeds)
+                record = _trial(setting, engines, feeds, yard)
             with path.open("a") as file:
                 file.write(json.dumps(record) + "\n")
             sys.stderr.write(f"{setting.file_name} {trial + 1}: {record['seconds']:.0f} s\n")
@@ -154,7 +156,7 @@ def _verdicts(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, st
         "action 200 %": ratio > 2.0,
         "benchstat": 2 * sided < 0.05 and ratio > 1,
     }
-    results = [_result(now, (replace(side, name="net"),)) for side in (new, old)]
+    results = [_result(of, (replace(side, name="net"),)) for of, side in ((now, new), (before, old))]
     recorded = gate.judge_recorded(results[0], results[1], gate.Limits(latency=LIMIT)).status
     return {
         "paired": _paired(now),
@@ -171,23 +173,26 @@ def _paired(record: Mapping[str, Any]) -> str:
 def _result(record: Mapping[str, Any], candidates: tuple[Candidate, ...]) -> BenchmarkResult:
     threads = record["setting"]["threads"]
     seen = conditions.observe(BenchConfig(_BACKEND, threads=threads), ())
-    return BenchmarkResult("trial", "", seen, candidates)
+    return BenchmarkResult("trial", "", seen, candidates, yardstick=_runs(record, yardstick.NAME))
 
 
 def _candidate(record: Mapping[str, Any], name: str) -> Candidate:
-    """Make a candidate of the blocks' medians, which is what every rule takes."""
-    runs = tuple(Run(tuple((ns,) for ns in blocks), 0) for blocks in record["medians_ns"][name])
-    return Candidate(name, "student", "fp32", "", "", {}, runs)
+    return Candidate(name, "student", "fp32", "", "", {}, _runs(record, name))
 
 
-def _trial(setting: Setting, engines: Mapping[str, Path], feeds: Feeds) -> dict[str, Any]:
+def _runs(record: Mapping[str, Any], name: str) -> tuple[Run, ...]:
+    """Make runs of the blocks' medians, which is what every rule takes."""
+    return tuple(Run(tuple((ns,) for ns in blocks), 0) for blocks in record["medians_ns"][name])
+
+
+def _trial(setting: Setting, engines: Mapping[str, Path], feeds: Feeds, beside: processes.Entrant) -> dict[str, Any]:
     config = BenchConfig(_BACKEND, processes=gate.PROCESSES, threads=setting.threads, budget_s=40.0)
     elapsed_s = stopwatch()
     entrants = [
         processes.Entrant(NEW, engines[f"{setting.slower:g}"], (feeds,)),
         processes.Entrant(OLD, engines[OLD], (feeds,)),
     ]
-    measured = processes.measure(entrants, config)
+    measured = processes.measure([*entrants, beside], config)
     medians = {
         name: [[int(np.median(block)) for block in run.blocks_ns] for run in runs]
         for name, runs in measured.runs.items()
