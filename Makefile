@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint types fence bench gpu board wheel clean
+.PHONY: help demo test quick lint types fence bench gpu board mutate wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -44,11 +44,16 @@ gpu: $(VENV)/.dev  ## tests that need an NVIDIA GPU
 board: $(VENV)/.dev  ## tests that need a Jetson
 	$(PYTEST) -q -m board
 
+mutate: $(VENV)/.dev  ## changes the code that decides verdicts, and says which change no test has noticed: half an hour
+	$(PIP) mutmut==3.8.1
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 wheel: $(VENV)/.dev  ## dist/: the wheel and the sdist
 	$(BIN)/python -m build --no-isolation
 
 clean:  ## everything that a run, a build or a check has left; .venv stays
-	rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf runs build dist mutants .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find edgekd models tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

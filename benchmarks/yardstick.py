@@ -20,15 +20,15 @@ FILE = Path(__file__).resolve().parents[1] / "edgekd" / "bench" / "yardstick.onn
 _LAYERS, _CHANNELS = 4, 16
 
 
-def model() -> onnx.ModelProto:
-    """Return the network."""
+def model(layers: int = _LAYERS) -> onnx.ModelProto:
+    """Return the network, or one like it of another depth."""
     draw = np.random.default_rng(0)
     nodes, weights, value = [], [], INPUT.name
-    for layer in range(_LAYERS):
+    for layer in range(layers):
         shape = (_CHANNELS, 3 if layer == 0 else _CHANNELS, 3, 3)
         weight = draw.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape).astype(np.float32)
         weights.append(numpy_helper.from_array(weight, f"w{layer}"))
-        last = layer == _LAYERS - 1
+        last = layer == layers - 1
         summed = OUTPUT.name if last else f"c{layer}"
         nodes.append(helper.make_node("Conv", [value, f"w{layer}"], [summed], f"conv{layer}", pads=[1, 1, 1, 1]))
         if not last:

@@ -117,6 +117,22 @@ def test_a_candidate_without_runs(tmp_path: Path) -> None:
         read_result(tmp_path / "r.json")
 
 
+def test_a_file_without_a_schema_number(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    for text in ('{"title": "x"}', "[]", "3"):
+        path.write_text(text)
+        with pytest.raises(IntegrityError, match="it has no schema number; give a result.json"):
+            read_result(path)
+
+
+def test_a_yardstick_without_samples(tmp_path: Path) -> None:
+    data = json.loads(a_result().to_json())
+    data["yardstick"] = [{"blocks_ns": [[]], "warmup_iterations": 0}]
+    (tmp_path / "r.json").write_text(json.dumps(data))
+    with pytest.raises(IntegrityError, match="'the yardstick' has no samples"):
+        read_result(tmp_path / "r.json")
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="cannot read"):
         read_result(tmp_path / "absent.json")

@@ -1,0 +1,65 @@
+"""Measure the examples of ``edgekd gate``: a baseline, and four results that it answers with 0, 1, 4 and 5.
+
+    python benchmarks/gate_examples.py
+
+All are real: a network of eight convolutions timed twice (accepted.json, pass.json), one of nine (regress.json), the
+eight again in three processes, which cannot tell (inconclusive.json), and with another number of threads (unlike.json).
+Run it on a machine that does nothing else; it says so where a verdict is not the one that the file is to show.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.yardstick import model
+from edgekd.cli import _run as edgekd
+
+FOLDER = Path(__file__).resolve().parent / "gate"
+LIMITS = FOLDER / "limits.toml"
+# File → what `edgekd gate` answers, how many convolutions the network has, how it was timed.
+EXAMPLES: dict[str, tuple[int, int, tuple[str, ...]]] = {
+    "pass": (0, 8, ()),
+    "regress": (1, 9, ()),
+    "inconclusive": (4, 8, ("bench.processes=3",)),
+    "unlike": (5, 8, ("bench.threads=2",)),
+}
+
+
+def words(name: str) -> list[str]:
+    """Return the command line that judges an example."""
+    new, accepted = (str(FOLDER / f"{of}.json") for of in (name, "accepted"))
+    return ["gate", new, "--baseline", accepted, "--limits", str(LIMITS)]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure all five; return 0 where every verdict is the one that is to be shown."""
+    _measure("accepted", 8, ())
+    wrong = 0
+    for name, (expected, layers, sets) in EXAMPLES.items():
+        _measure(name, layers, sets)
+        found = edgekd(words(name))
+        if found != expected:
+            wrong += 1
+            print(f"{name}.json is answered with {found}, {expected} is to be shown: measure again, on a calm machine")
+    return 1 if wrong else 0
+
+
+def _measure(name: str, layers: int, sets: Sequence[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        onnx, engine = Path(folder) / "net.onnx", Path(folder) / "net.engine"
+        onnx.write_bytes(model(layers).SerializeToString())
+        quick = ("bench.threads=1", "bench.blocks=6", "bench.block_ms=20", "bench.width=9", *sets)
+        options = [word for text in quick for word in ("--set", text)]
+        for command in (
+            ["build", str(onnx), "-o", str(engine)],
+            ["bench", str(engine), "-o", str(FOLDER / f"{name}.json"), "-q", *options],
+        ):
+            if code := edgekd(command):
+                sys.exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
