@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgekd.bench import _jetson
+from edgekd.bench._sysfs import clock_limits_mhz, text
 from edgekd.bench.measure import CLOCK_NAME
 from edgekd.core.family import version_of
 from edgekd.core.result import Conditions
@@ -27,7 +29,8 @@ def observe(
         root: Where ``proc``, ``sys`` and ``etc`` lie.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    board = _board(root)
+    board = _jetson.model(root)
+    emc_max_mhz = _jetson.emc_max_mhz(root) if board else None
     gpu = _gpu(root) if backend in _GPU_BACKENDS else None
     return Conditions(
         target=board or "workstation",
@@ -40,20 +43,16 @@ def observe(
         scenario=scenario,
         clock=CLOCK_NAME,
         governor=_governor(root),
+        l4t=_jetson.l4t(root),
+        power_mode=_jetson.power_mode(root),
+        tpc_mask=_jetson.tpc_mask(root) if board else None,
+        clock_limits_mhz=clock_limits_mhz(root) | ({"emc_max": emc_max_mhz} if emc_max_mhz else {}),
     )
-
-
-def _board(root: Path) -> str | None:
-    """Return the Jetson's own name for itself, or None on anything else."""
-    model = _read(root / "proc/device-tree/model").rstrip("\0").strip()
-    if any(word in model.lower() for word in ("jetson", "tegra")):
-        return model
-    return "Jetson" if _read(root / "etc/nv_tegra_release") else None
 
 
 def _cpu(root: Path) -> str | None:
     fields: dict[str, str] = {}
-    for line in _read(root / "proc/cpuinfo").splitlines():
+    for line in text(root / "proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip().lower(), value.strip())
     if name := fields.get("model name") or fields.get("hardware"):
@@ -66,7 +65,7 @@ def _cpu(root: Path) -> str | None:
 def _gpu(root: Path) -> str | None:
     """Return the model of the first GPU the NVIDIA driver lists."""
     for path in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):
-        for line in _read(path).splitlines():
+        for line in text(path).splitlines():
             key, _, value = line.partition(":")
             if key.strip() == "Model":
                 return value.strip()
@@ -76,11 +75,4 @@ def _gpu(root: Path) -> str | None:
 def _governor(root: Path) -> str | None:
     """Return the CPU frequency governor, several joined by "+", or None where the machine does not tell."""
     paths = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
-    return "+".join(sorted({name for path in paths if (name := _read(path).strip())})) or None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
+    return "+".join(sorted({name for path in paths if (name := text(path))})) or None

@@ -14,7 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 
 from edgekd.bench import measure as clocked
 from edgekd.bench._child import ended, fresh_python
+from edgekd.bench.watch import MachineWatch
 from edgekd.core.artifact import read_json, write_atomic
 from edgekd.core.errors import EdgeKDError, MachineError
 from edgekd.core.family import load
@@ -71,7 +72,7 @@ def measure(entrants: Sequence[Entrant], config: BenchConfig, progress: Progress
         progress: Called with ("process", processes done, processes in all).
 
     Raises:
-        MachineError: The first two processes, or all, ended badly; the last one's words.
+        MachineError: The first two processes, or all, ended badly; the last one's words. Or every round was refused.
     """
     elapsed_s = clocked.stopwatch()
     found: list[dict[str, Run]] = []
@@ -90,7 +91,8 @@ def measure(entrants: Sequence[Entrant], config: BenchConfig, progress: Progress
             if progress:
                 progress("process", index + 1, config.processes)
     runs = {entrant.name: tuple(run[entrant.name] for run in found) for entrant in entrants}
-    return Measured(runs, (*_lost(lost, config.processes), *_unsteady(runs)))
+    _ensure_kept(next(iter(runs.values())))
+    return Measured(runs, (*_lost(lost, config.processes), *_unsteady(runs), *_throttled(runs, config)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,7 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 session = backend.open(Path(engine), threads=config.threads)
                 stack.callback(session.close)
                 bouts[name] = clocked.Bout(session, Samples.load(Path(feeds)).feeds(0))
-            runs = clocked.measure(bouts, config)
+            watch = MachineWatch(config)
+            runs = {name: watch.stamp(run) for name, run in clocked.measure(bouts, config, watch=watch).items()}
         except EdgeKDError as err:
             sys.stderr.write(" ".join(str(err).split()) + "\n")
             return err.exit_code
@@ -149,6 +152,36 @@ def _lost(reasons: Sequence[str], processes: int) -> list[str]:
     if not reasons:
         return []
     return [f"{len(reasons)} of {processes} processes were lost, the others count: {reasons[-1]}"]
+
+
+def _ensure_kept(runs: Sequence[Run]) -> None:
+    """Raise where nothing is left to make a figure of; rounds are refused of all candidates alike, so one tells."""
+    rules = [rule for run in runs for rule in run.refused if rule]
+    if not any(run.kept_ns for run in runs):
+        raise MachineError(
+            f"all {len(rules)} rounds were refused, the last for {rules[-1]}; calm the machine, or leave out "
+            "bench.max_foreign_load and bench.refuse_throttled"
+        )
+
+
+def _throttled(runs: Mapping[str, Sequence[Run]], config: BenchConfig) -> list[str]:
+    """Say how many blocks were throttled where nobody asked to refuse them."""
+    if config.refuse_throttled:
+        return []
+    said = [
+        how
+        for of in runs.values()
+        for run in of
+        for i in range(len(run.blocks_ns))
+        if (how := run.watched.throttled(i))
+    ]
+    blocks = sum(len(run.blocks_ns) for of in runs.values() for run in of)
+    if not said:
+        return []
+    return [
+        f"{len(said)} of {blocks} blocks were throttled ({said[-1]}) and count all the same; "
+        "bench.refuse_throttled=true leaves them out"
+    ]
 
 
 def _unsteady(runs: dict[str, tuple[Run, ...]]) -> list[str]:

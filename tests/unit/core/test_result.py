@@ -83,7 +83,7 @@ def test_what_json_cannot_hold_is_written_as_null_or_a_huge_number(tmp_path: Pat
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("schema", 99, "has schema 99; this edgekd reads 1 to 3"),
+        ("schema", 99, "has schema 99; this edgekd reads 1 to 4"),
         ("title", 5, "a string was expected"),
         ("candidates", [], "holds no candidate"),
         ("candidates", 1, "not an edgekd result"),
