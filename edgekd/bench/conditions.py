@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgekd.bench import _jetson
-from edgekd.bench._sysfs import clock_limits_mhz, text
+from edgekd.bench._sysfs import clock_limits_mhz, pinned_mhz, temperatures_c, text
 from edgekd.bench.measure import CLOCK_NAME
 from edgekd.core.family import version_of
 from edgekd.core.result import Conditions
@@ -48,6 +48,45 @@ def observe(
         tpc_mask=_jetson.tpc_mask(root) if board else None,
         clock_limits_mhz=clock_limits_mhz(root) | ({"emc_max": emc_max_mhz} if emc_max_mhz else {}),
     )
+
+
+def state(root: Path = Path("/")) -> dict[str, str]:
+    """Return what this machine tells of its state, a line each; where it does not, why not.
+
+    Args:
+        root: Where ``proc``, ``sys`` and ``etc`` lie.
+    """
+    found = {
+        "governor": _governor(root) or "not told: no /sys/devices/system/cpu/*/cpufreq (a virtual machine has none)"
+    }
+    limits = clock_limits_mhz(root)
+    pinned = pinned_mhz(limits)
+    found["clocks"] = _clocks(limits, pinned) or "not told: the kernel shows no frequency of CPU or GPU"
+    heat = temperatures_c(root)
+    found["temperature"] = ", ".join(f"{name} {c:.1f} °C" for name, c in heat.items()) or (
+        "not told: /sys/class/thermal has no zone that answers"
+    )
+    if _jetson.model(root) is None:
+        return found
+    mode, why = _jetson.mode(root)
+    mask = _jetson.tpc_mask(root)
+    return {
+        "L4T": _jetson.l4t(root) or "not told: /etc/nv_tegra_release is missing; mount it into the container",
+        "power mode": " · ".join(filter(None, (mode.name if mode else f"not told: {why}", _jetson.unkept(root)))),
+        "TPC mask": "not told: the GPU's driver shows none" if mask is None else f"{mask} (bits of TPCs that are off)",
+        **found,
+    }
+
+
+def _clocks(limits: Mapping[str, float], pinned: Mapping[str, float]) -> str:
+    said = []
+    for unit in dict.fromkeys(name.partition("_")[0] for name in limits):
+        low, high = limits.get(f"{unit}_min"), limits.get(f"{unit}_max")
+        said.append(
+            f"{unit} {low:g} to {high:g} MHz" if low is not None and high is not None else f"{unit} partly told"
+        )
+    free = "" if pinned or not said else "; none is pinned"
+    return ", ".join(said) + free
 
 
 def _cpu(root: Path) -> str | None:

@@ -56,5 +56,9 @@ class Ledger:
     def watched(self, name: str) -> Watched:
         """Return one candidate's columns; one that says nothing at all is left empty."""
         seen = self._seen.get(name, [])
-        columns = {key: tuple(block.figures.get(key) for block in seen) for key in Watched().columns}
-        return Watched(**{key: told for key, told in columns.items() if any(value is not None for value in told)})
+
+        def column(key: str) -> tuple[float | None, ...]:
+            told = tuple(block.figures.get(key) for block in seen)
+            return told if any(value is not None for value in told) else ()
+
+        return Watched(column("temperature_c"), column("cpu_mhz"), column("gpu_mhz"), column("foreign_cores"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import __version__
-from edgekd.bench import accuracy, conditions, memory, processes
+from edgekd.bench import accuracy, conditions, energy, memory, processes
 from edgekd.bench.shown import archive as shown_archive
 from edgekd.core import family
 from edgekd.core.artifact import (
@@ -26,8 +27,8 @@ from edgekd.core.artifact import (
 )
 from edgekd.core.embedded import task_view
 from edgekd.core.errors import BuildError, InputError, NotComparable
-from edgekd.core.protocols import Feeds, Session, Task
-from edgekd.core.result import AGREEMENT, BenchmarkResult, Candidate, EngineRow, Run
+from edgekd.core.protocols import Backend, Feeds, Session, Task
+from edgekd.core.result import AGREEMENT, BenchmarkResult, Candidate, Conditions, EngineRow, Run
 from edgekd.core.samples import Samples
 from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
@@ -172,28 +173,24 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
     entrants = [processes.Entrant(subject.name, subject.engine.path, fed[subject.name]) for subject in subjects]
     measured = processes.measure(entrants, setting.config, told.progress)
     told.say("      weighing each engine's memory in a process of its own")
+    energies = _energies(subjects, setting.config, fed, told)
     candidates = []
     for subject in subjects:
         weight = memory.peak(setting.config.backend, subject.engine.path, fed[subject.name], threads)
         score = scores.by_name.get(subject.name)
-        candidates.append(_candidate(subject, measured.runs[subject.name], weight, score, fed[subject.name]))
+        candidate = _candidate(subject, measured.runs[subject.name], weight, score, fed[subject.name])
+        candidates.append(dataclasses.replace(candidate, energy=energies.by_name.get(subject.name)))
     result = BenchmarkResult(
         title=setting.title,
         edgekd=__version__,
-        conditions=conditions.observe(
-            setting.config.backend,
-            ("numpy", *backend.libraries),
-            threads=threads,
-            batch=_batch(fed[subjects[0].name]),
-            scenario=setting.config.scenario,
-        ),
+        conditions=_conditions(setting.config, backend, fed[subjects[0].name]),
         candidates=tuple(candidates),
         engines=setting.engines,
         baseline_accuracy=scores.baseline.overall if scores.baseline else {},
         baseline_per_sample=scores.baseline.per_sample if scores.baseline else {},
         primary_metric=scores.primary,
         steps=setting.steps,
-        notes=(*setting.notes, *scores.notes, *measured.notes),
+        notes=(*setting.notes, *scores.notes, *measured.notes, *_unmeasured(energies.reason)),
         set_metrics=scores.of_set,
     )
     write_atomic(out, result.to_json())
@@ -211,6 +208,14 @@ def pictures(result_path: Path) -> Samples | None:
 def _pictures_path(result_path: Path) -> Path:
     # A result of another name may lie in the folder of a run, whose pictures are its own.
     return result_path.with_name("pictures.npz" if result_path.stem == "result" else f"{result_path.stem}.pictures.npz")
+
+
+def _conditions(config: BenchConfig, backend: Backend, feeds: Feeds) -> Conditions:
+    libraries = ("numpy", *backend.libraries)
+    seen = conditions.observe(
+        config.backend, libraries, threads=config.threads, batch=_batch(feeds), scenario=config.scenario
+    )
+    return dataclasses.replace(seen, gpu_timing=getattr(backend, "gpu_timing", {}))
 
 
 def _libraries(backend: str) -> dict[str, str]:
@@ -261,6 +266,19 @@ def _scores(subjects: Sequence[Subject], sessions: Mapping[str, Session], settin
         pictures.save(_pictures_path(out))
     primary = AGREEMENT + accuracy.agrees_by(task) if samples.truth is None else task.PRIMARY
     return _Scores(primary, scores, baseline, notes)
+
+
+def _energies(
+    subjects: Sequence[Subject], config: BenchConfig, fed: Mapping[str, Feeds], told: Told
+) -> energy.Energies:
+    loads = [energy.Load(subject.name, subject.engine.path, fed[subject.name]) for subject in subjects]
+    if config.energy_s:
+        told.say("      measuring each engine's energy in windows of its own, where there is a sensor")
+    return energy.measure(loads, config)
+
+
+def _unmeasured(reason: str) -> tuple[str, ...]:
+    return (f"energy not measured: {reason}",) if reason else ()
 
 
 def _notes(subject: Subject, weight: memory.Memory) -> tuple[str, ...]:

@@ -97,10 +97,19 @@ def candidate_table(result: BenchmarkResult) -> Table:
     heads = (
         *("candidate", "precision", "params", "MACs", "ONNX MiB", "p50 ms", "p90 ms", "p95 ms", "p99 ms", "per s"),
         *("vs first (95 %)", "peak MiB"),
+        *(("mJ",) if _has_energy(result) else ()),
         *map(metric_head, _shown_metrics(result)),
     )
     lines = zip(figures(result), result.candidates, strict=True)
     return Table(heads, tuple(_cells(line, candidate, result) for line, candidate in lines))
+
+
+def _has_energy(result: BenchmarkResult) -> bool:
+    return any(candidate.energy for candidate in result.candidates)
+
+
+def _mean_mj(candidate: Candidate) -> float | None:
+    return float(np.mean(candidate.energy.mj)) if candidate.energy else None
 
 
 def _shown_metrics(result: BenchmarkResult) -> tuple[str, ...]:
@@ -121,7 +130,14 @@ def comparison_tables(comparison: Comparison) -> tuple[Table, Table]:
     several = len({row.title for row in comparison.rows}) > 1
     names = [_row_names(row, several=several) for row in comparison.rows]
     pairs = list(zip(names, comparison.rows, strict=True))
-    speed = tuple((*n, interval_text(r.speedup), interval_text(r.throughput)) for n, r in pairs)
+    energies = any(row.energy for row in comparison.rows)
+    speed = tuple(
+        (
+            *(*n, interval_text(r.speedup), interval_text(r.throughput)),
+            *((interval_text(r.energy) if r.energy else "–",) if energies else ()),
+        )
+        for n, r in pairs
+    )
     # A task names its metrics by importance, and a terminal has room for one.
     metrics = list(dict.fromkeys(metric for row in comparison.rows for metric in row.differences))[:1]
     rest = tuple(
@@ -129,7 +145,7 @@ def comparison_tables(comparison: Comparison) -> tuple[Table, Table]:
     )
     heads = ("candidate", "against")
     return (
-        Table((*heads, "speed-up (95 %)", "throughput (95 %)"), speed),
+        Table((*heads, "speed-up (95 %)", "throughput (95 %)", *(("energy (95 %)",) if energies else ())), speed),
         Table((*heads, *_RATIOS.values(), *map(metric_head, metrics)), rest),
     )
 
@@ -154,8 +170,9 @@ def conditions_line(result: BenchmarkResult) -> str:
     c = result.conditions
     libraries = ", ".join(f"{name} {version}" for name, version in c.libraries.items())
     governor = f", governor {c.governor}" if c.governor else ""
+    board = "".join(f", {said}" for said in (c.l4t and f"L4T {c.l4t}", c.power_mode and f"mode {c.power_mode}") if said)
     return (
-        f"{c.target} · {c.processor} · {c.threads} of {c.cores} cores{governor} · {c.backend} ({libraries}) · "
+        f"{c.target}{board} · {c.processor} · {c.threads} of {c.cores} cores{governor} · {c.backend} ({libraries}) · "
         f"batch {c.batch}, {c.scenario} · edgekd {result.edgekd}"
     )
 
@@ -268,5 +285,6 @@ def _cells(line: Figures, candidate: Candidate, result: BenchmarkResult) -> tupl
         units.ms(line.throughput_per_s),
         interval_text(line.speedup),
         units.mib(candidate.peak_memory_bytes),
+        *((units.ms(_mean_mj(candidate)),) if _has_energy(result) else ()),
         *(metric_value(metric, candidate.accuracy.get(metric)) for metric in _shown_metrics(result)),
     )
