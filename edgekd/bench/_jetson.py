@@ -36,11 +36,14 @@ class Mode:
 
 
 def model(root: Path) -> str | None:
-    """Return the Jetson's own name for itself, or None on anything else."""
-    found = text(root / "proc/device-tree/model")
-    if any(word in found.lower() for word in ("jetson", "tegra")):
-        return found
-    return "Jetson" if text(root / "etc/nv_tegra_release") else None
+    """Return the Jetson's own name for itself, or None on anything else.
+
+    The name alone does not tell: a developer kit of JetPack 5 calls itself "NVIDIA Orin Nano Developer Kit".
+    """
+    found, chips = (text(root / "proc/device-tree" / name) for name in ("model", "compatible"))
+    if "jetson" in found.lower() or "tegra" in f"{found} {chips}".lower() or text(root / "etc/nv_tegra_release"):
+        return found or "Jetson"
+    return None
 
 
 def l4t(root: Path) -> str | None:
