@@ -94,7 +94,7 @@ def selftest() -> BenchmarkResult:
         onnx = _pretended_network(Path(folder) / "selftest.onnx")
         engine = build.run(onnx, "null", Path(folder) / "selftest.engine", threads=1)
         result_path = Path(folder) / "result.json"
-        plan = BenchConfig("null", processes=1, blocks=2, block_ms=1.0, warmup_ms=1.0, threads=1)
+        plan = BenchConfig("null", processes=1, blocks=2, block_ms=1.0, warmup_ms=1.0, threads=1, energy_s=0.0)
         artifact = _bench([read_artifact(engine.path)], suite.Setting("selftest", plan), result_path)
         result = read_result(result_path)
         if read_artifact(result_path) != artifact or len(result.candidates) != 1:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,13 +96,16 @@ def open_reader(backend: str, root: Path = Path("/")) -> tuple[str, PowerSource]
     raise MachineError("; ".join(reasons))
 
 
-def measure(loads: Sequence[Load], config: BenchConfig, root: Path = Path("/")) -> Energies:
+def measure(
+    loads: Sequence[Load], config: BenchConfig, root: Path = Path("/"), say: Callable[[str], None] | None = None
+) -> Energies:
     """Measure every candidate in ``config.processes`` windows, in turns and in balanced order.
 
     Args:
         loads: At least one; names are unique.
         config: ``energy_s``, ``processes``, ``backend`` and ``threads`` are used.
         root: Where the sensor's files lie.
+        say: Is told of a sensor that was found.
     """
     if not config.energy_s:
         return Energies(reason="bench.energy_s is 0")
@@ -111,6 +114,8 @@ def measure(loads: Sequence[Load], config: BenchConfig, root: Path = Path("/")) 
     except MachineError as err:
         return Energies(reason=f"no sensor can be read: {err}")
     with contextlib.closing(source):
+        if say:
+            say(f"      measuring energy by {reader}, in {config.processes} windows of {config.energy_s:g} s each")
         return _measured(loads, config, reader, source)
 
 

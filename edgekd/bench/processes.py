@@ -158,9 +158,11 @@ def _ensure_kept(runs: Sequence[Run]) -> None:
     """Raise where nothing is left to make a figure of; rounds are refused of all candidates alike, so one tells."""
     rules = [rule for run in runs for rule in run.refused if rule]
     if not any(run.kept_ns for run in runs):
+        foreign = [cores for run in runs for cores in run.watched.foreign_cores if cores is not None]
+        calmest = f"; the calmest block saw {min(foreign):.1f} cores of foreign load" if foreign else ""
         raise MachineError(
-            f"all {len(rules)} rounds were refused, the last for {rules[-1]}; calm the machine, or leave out "
-            "bench.max_foreign_load and bench.refuse_throttled"
+            f"all {len(rules)} rounds were refused, the last for {rules[-1]}{calmest}; calm the machine, or leave "
+            "out bench.max_foreign_load and bench.refuse_throttled"
         )
 
 

@@ -272,9 +272,7 @@ def _energies(
     subjects: Sequence[Subject], config: BenchConfig, fed: Mapping[str, Feeds], told: Told
 ) -> energy.Energies:
     loads = [energy.Load(subject.name, subject.engine.path, fed[subject.name]) for subject in subjects]
-    if config.energy_s:
-        told.say("      measuring each engine's energy in windows of its own, where there is a sensor")
-    return energy.measure(loads, config)
+    return energy.measure(loads, config, say=told.say)
 
 
 def _unmeasured(reason: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ def lines(result: BenchmarkResult) -> tuple[str, ...]:
     """Return what people should see beside the figures: refusals first, then what the machine did, then energy."""
     # Rounds are refused of all candidates alike, so that one of them tells.
     refused = _refused(result.candidates[0].runs)
-    seen = _seen([run for candidate in result.candidates for run in candidate.runs])
+    seen = _seen([run for candidate in result.candidates for run in candidate.runs], result.conditions.cores)
     energies = [_energy(candidate, candidate.energy) for candidate in result.candidates if candidate.energy]
     sensors = dict.fromkeys(
         f"energy by {c.energy.reader} at {c.energy.rate_hz:.0f} readings/s: {c.energy.sees}"
@@ -40,7 +40,7 @@ def _refused(runs: Iterable[Run]) -> tuple[str, ...]:
     return (f"{len(rules)} of {rounds} rounds refused: {'; '.join(examples)}{lost}",)
 
 
-def _seen(runs: Iterable[Run]) -> tuple[str, ...]:
+def _seen(runs: Iterable[Run], of: int) -> tuple[str, ...]:
     runs = tuple(runs)
     told = {
         name: np.array([v for run in runs for v in run.watched.columns[name] if v is not None], np.float64)
@@ -49,13 +49,13 @@ def _seen(runs: Iterable[Run]) -> tuple[str, ...]:
     said = [
         f"{_span(told['temperature_c'], 1)} °C" if len(told["temperature_c"]) else "",
         *(f"{unit.upper()} {_span(told[f'{unit}_mhz'], 0)} MHz" for unit in ("cpu", "gpu") if len(told[f"{unit}_mhz"])),
-        _load(told["foreign_cores"]) if len(told["foreign_cores"]) else "",
+        _load(told["foreign_cores"], of) if len(told["foreign_cores"]) else "",
     ]
     return (f"around the blocks: {', '.join(filter(None, said))}",) if any(said) else ()
 
 
-def _load(cores: FloatArray) -> str:
-    return f"foreign load {np.median(cores):.1f} cores in the median, {cores.max():.1f} at most"
+def _load(cores: FloatArray, of: int) -> str:
+    return f"foreign load {np.median(cores):.1f} of {of} cores in the median, {cores.max():.1f} at most"
 
 
 def _span(values: FloatArray, decimals: int) -> str:

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekd.bench import energy
+from edgekd.bench import energy, suite
 from edgekd.bench.energy import Load, Series, measure, unwrapped, window_of
 from edgekd.bench.measure import CLOCK
 from edgekd.core.artifact import Artifact, save_manifest, sha256_of
 from edgekd.core.energy import Energy, EnergyWindow
 from edgekd.core.errors import MachineError
 from edgekd.core.family import load
+from edgekd.core.result import read_result
 from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
 from tests.unit.bench.boards.trees import lay_out, write
@@ -203,3 +204,19 @@ def test_the_best_reader_of_the_place_is_opened(tmp_path):
     assert energy.open_reader("onnxruntime", tmp_path / "pc")[0] == "rapl"
     with pytest.raises(MachineError, match="nvml: "):
         energy.open_reader("tensorrt", tmp_path / "pc")  # the processor's counters do not see a GPU
+
+
+def test_a_bench_stores_energy_with_its_candidate(engine, monkeypatch, tmp_path):
+    """The whole of bench on the null backend; the sensor alone is simulated."""
+    simulate(monkeypatch, Simulated())
+    said = []
+    config = replace(CONFIG, processes=1, blocks=2, block_ms=1.0, warmup_ms=1.0)
+    subjects = [suite.Subject("model/fp32", "model", "fp32", Artifact("engine", engine, sha256_of(engine)))]
+    setting = suite.Setting("energy", config)
+    made_by = suite.provenance(subjects, setting, {})
+    suite.run(subjects, setting, made_by, tmp_path / "result.json", suite.Told(said.append))
+    result = read_result(tmp_path / "result.json")
+    assert result.candidates[0].energy.watts == pytest.approx(10.0)
+    assert not any("energy" in note for note in result.notes)
+    assert any("measuring energy by simulated, in 1 windows of 0.2 s each" in line for line in said)
+    assert result.conditions.gpu_timing == {}

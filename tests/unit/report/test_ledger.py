@@ -41,7 +41,7 @@ def test_what_is_said_and_in_which_order():
     said = lines(seen())
     assert said[0] == f"3 of 14 rounds refused: {RULE}; 1 of 2 processes kept none"
     assert said[1] == (
-        "around the blocks: 45.0–46.1 °C, CPU 1728 MHz, foreign load 0.1 cores in the median, 1.4 at most"
+        "around the blocks: 45.0–46.1 °C, CPU 1728 MHz, foreign load 0.1 of 2 cores in the median, 1.4 at most"
     )
     assert said[2] == (
         "teacher/fp32: 71.0 ± 1.00 mJ an inference, 31.0 ± 1.00 above idle; 7.1 W running, 4.0 W idle, 2 windows"
