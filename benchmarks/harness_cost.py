@@ -4,8 +4,8 @@
 
 Both loops run in one process, in turns and in balanced order, on the same session and the same feeds. Two ratios, each
 with its 95 % interval over blocks: of the mean latency that the loops report, and of the wall time of whole blocks, in
-which everything counts that the harness does (its list, its session's wrapper, resting the garbage collector). Run it
-on a quiet machine.
+which everything counts that the harness does (its list, its session's wrapper, resting the garbage collector, the look
+at the machine after each block). What one look takes is told apart. Run it on a quiet machine.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekd.backends.onnxruntime import BACKEND
 from edgekd.bench.measure import Bout, time_block
+from edgekd.bench.watch import MachineWatch
 from edgekd.compare import ratio as ratio_of
 from edgekd.core.protocols import Feeds
+from edgekd.core.sections import BenchConfig
 
 Loop = Callable[[int], list[int]]
 LIMIT = 1.01
@@ -57,7 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in ("reported", "wall"):
             ratio, low, high = (found[name][key] for key in ("ratio", "low", "high"))
             print(f"{name:8} harness / bare: {ratio:.4f} ({low:.4f}–{high:.4f}), limit {LIMIT}")
-        print(f"{found['bare_us']:.1f} us an inference, {found['iterations']} a block, {found['rounds']} rounds")
+        print(
+            f"{found['bare_us']:.1f} us an inference, {found['iterations']} a block, {found['rounds']} rounds; "
+            f"one look at the machine {found['look_us']:.0f} us"
+        )
     return 0 if max(found[name]["low"] for name in ("reported", "wall")) <= LIMIT else 1
 
 
@@ -70,7 +75,8 @@ def compare_loops(model: Path, rounds: int, block_ms: float, threads: int) -> di
     bare: onnxruntime.InferenceSession = session._session  # type: ignore[attr-defined]
     feeds = _feeds(bare)
     bout = Bout(session, feeds)
-    loops: dict[str, Loop] = {"bare": partial(_bare_loop, bare, feeds), "harness": partial(time_block, bout)}
+    watch = MachineWatch(BenchConfig())
+    loops: dict[str, Loop] = {"bare": partial(_bare_loop, bare, feeds), "harness": partial(_watched, bout, watch)}
     iterations = max(10, math.ceil(block_ms * 1e6 / _block(loops["bare"], 50)[0]))
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in loops}
     order = list(loops)
@@ -88,7 +94,21 @@ def compare_loops(model: Path, rounds: int, block_ms: float, threads: int) -> di
         name: dict(zip(("ratio", "low", "high"), ratio_of([harness[:, i]], [bare_ns[:, i]], paired=True), strict=True))
         for i, name in enumerate(("reported", "wall"))
     }
-    return {**ratios, "bare_us": float(np.median(bare_ns[:, 0])) / 1e3, "iterations": iterations, "rounds": rounds}
+    look_us = float(np.median([_block(lambda _: [0] if watch() else [], 1)[1] for _ in range(200)])) / 1e3
+    return {
+        **ratios,
+        "look_us": look_us,
+        "bare_us": float(np.median(bare_ns[:, 0])) / 1e3,
+        "iterations": iterations,
+        "rounds": rounds,
+    }
+
+
+def _watched(bout: Bout, watch: MachineWatch, iterations: int) -> list[int]:
+    """Do what ``measure`` does with one block."""
+    samples = time_block(bout, iterations)
+    watch()
+    return samples
 
 
 def _bare_loop(session: onnxruntime.InferenceSession, feeds: Feeds, iterations: int) -> list[int]:

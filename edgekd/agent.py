@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from edgekd import __version__, build
-from edgekd.bench import conditions, suite
+from edgekd.bench import conditions, energy, suite
 from edgekd.core import family, units
 from edgekd.core.artifact import Artifact, read_artifact, save_manifest, sha256_of, write_atomic
 from edgekd.core.errors import EXIT_BUG, EXIT_INTERRUPTED, EdgeKDError, IntegrityError
+from edgekd.core.protocols import PowerSource
 from edgekd.core.result import BenchmarkResult, read_result
 from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
@@ -55,7 +56,9 @@ def doctor() -> dict[str, Any]:
 
     Returns:
         Plain data: ``edgekd``, ``python``, ``numpy``, ``machine``, ``board`` (None off one), ``processor``, ``cores``,
-        and ``backends``: name → {"loads": bool, "why": None or the reason why not, "versions": library → version}.
+        ``state`` (what it tells of clocks, heat and power mode: name → a value, or why not), ``energy`` (reader →
+        {"why": None or why not, "sees": what it sees}), and ``backends``: name → {"loads": bool, "why": None or the
+        reason why not, "versions": library → version}.
     """
     seen = conditions.observe(BenchConfig("null"), ())
     return {
@@ -67,8 +70,18 @@ def doctor() -> dict[str, Any]:
         "processor": seen.processor,
         "cores": seen.cores,
         "governor": seen.governor,
+        "state": conditions.state(),
+        "energy": {
+            name: {"why": found, "sees": ""} if isinstance(found, str) else {"why": None, "sees": _closed(found)}
+            for name, found in energy.readers().items()
+        },
         "backends": {name: _backend_facts(name) for name in family.names("backends")},
     }
+
+
+def _closed(source: PowerSource) -> str:
+    source.close()
+    return f"{source.sees}; rails {', '.join(source.rails)}"
 
 
 def selftest() -> BenchmarkResult:
@@ -81,7 +94,7 @@ def selftest() -> BenchmarkResult:
         onnx = _pretended_network(Path(folder) / "selftest.onnx")
         engine = build.run(onnx, "null", Path(folder) / "selftest.engine", threads=1)
         result_path = Path(folder) / "result.json"
-        plan = BenchConfig("null", processes=1, blocks=2, block_ms=1.0, warmup_ms=1.0, threads=1)
+        plan = BenchConfig("null", processes=1, blocks=2, block_ms=1.0, warmup_ms=1.0, threads=1, energy_s=0.0)
         artifact = _bench([read_artifact(engine.path)], suite.Setting("selftest", plan), result_path)
         result = read_result(result_path)
         if read_artifact(result_path) != artifact or len(result.candidates) != 1:

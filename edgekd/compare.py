@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekd.core.energy import Energy
 from edgekd.core.errors import InputError, NotComparable
 from edgekd.core.numerics import FloatArray
 from edgekd.core.result import BenchmarkResult, Candidate
@@ -63,6 +64,8 @@ class Row:
         ratios: This over the other: ``onnx_bytes``, ``engine_bytes``, ``peak_memory_bytes`` and each counted cost,
             where both sides know it.
         differences: Metric → this minus the other.
+        energy: Energy of an inference, idle power included, this over the other: below 1 is less; None where a side has
+            none, or the two were read by different sensors.
         difference_intervals: Metric → (low, high), the difference's 95 % interval, of pictures that both were scored
             on; only where the figure is their mean, and there are enough of them.
     """
@@ -77,6 +80,7 @@ class Row:
     ratios: Mapping[str, float]
     differences: Mapping[str, float]
     difference_intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    energy: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,7 @@ def _across(first: BenchmarkResult, other: BenchmarkResult) -> Iterator[Row]:
 def _row(this: tuple[BenchmarkResult, Candidate], that: tuple[BenchmarkResult, Candidate]) -> Row:
     (result, mine), (other_result, other) = this, that
     # Block i of both ran in round i only if one process measured both, for as many rounds.
-    shapes = [tuple(len(run.blocks_ns) for run in candidate.runs) for candidate in (mine, other)]
+    shapes = [tuple(map(len, candidate.kept_ns)) for candidate in (mine, other)]
     paired = result is other_result and shapes[0] == shapes[1]
     counts = (min(map(sum, shapes)), min(map(len, shapes)))
     speedup = ratio(other.block_medians_ms, mine.block_medians_ms, paired=paired)
@@ -190,7 +194,30 @@ def _row(this: tuple[BenchmarkResult, Candidate], that: tuple[BenchmarkResult, C
         differences={key: mine.accuracy[key] - other.accuracy[key] for key in mine.accuracy if key in other.accuracy},
         # Only inside one result are the pictures known to be the same ones.
         difference_intervals=_per_picture(mine, other, result.set_metrics) if result is other_result else {},
+        energy=_energy(mine.energy, other.energy, inside=result is other_result),
     )
+
+
+def energy_ratio(mine: Energy, other: Energy, *, paired: bool) -> tuple[float, float, float]:
+    """Return the energy of an inference, mine over the other's, with its 95 % interval.
+
+    The interval is over windows, as ``ratio``'s is over processes; what the sensor alone may err by, in both, is added
+    to it as independent errors add.
+    """
+    value, low, high = ratio(*([np.array([mj]) for mj in side.mj] for side in (mine, other)), paired=paired)
+    sensor = math.hypot(mine.sensor_share, other.sensor_share)
+    down, up = math.hypot(math.log(value / low), sensor), math.hypot(math.log(high / value), sensor)
+    return value, value * math.exp(-down), value * math.exp(up)
+
+
+def _energy(mine: Energy | None, other: Energy | None, *, inside: bool) -> Interval | None:
+    if mine is None or other is None or (mine.reader, mine.total) != (other.reader, other.total):
+        return None
+    if min((*mine.mj, *other.mj)) <= 0:
+        return None  # a sensor's offset can be larger than what it reads: no ratio can be made of that
+    paired = inside and len(mine.windows) == len(other.windows)
+    windows = min(len(mine.windows), len(other.windows))
+    return Interval(*energy_ratio(mine, other, paired=paired), windows, windows)
 
 
 def _per_picture(mine: Candidate, other: Candidate, of_set: Sequence[str]) -> dict[str, tuple[float, float]]:

@@ -20,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 
-from edgekd.compare import ratio, require_alike
+from edgekd.compare import energy_ratio, ratio, require_alike
 from edgekd.core.errors import NotComparable, RecipeError
 from edgekd.core.numerics import FloatArray, percentile
 from edgekd.core.result import BenchmarkResult, Candidate, Run
@@ -45,6 +45,7 @@ class Limits:
         throughput: Of the mean time of an inference, as a share.
         peak_memory, engine_size, onnx_size: In bytes, as a share.
         accuracy: Of the primary metric, in its own unit: dB, or 0.01 for one picture (or pixel) in a hundred.
+        energy: Of the energy of an inference, idle power included, as a share; inconclusive where there is no sensor.
     """
 
     latency: float | None = None
@@ -54,6 +55,7 @@ class Limits:
     engine_size: float | None = None
     onnx_size: float | None = None
     accuracy: float | None = None
+    energy: float | None = None
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -78,7 +80,7 @@ class Check:
         p: Of "the new one is not worse", one-sided; None where the figure is exact.
         limit: The largest ``change`` that is allowed.
         status: pass, regress or inconclusive.
-        processes: How many the timed figures rest on; 0 of others.
+        processes: How many the timed figures rest on (of energy: windows, one a process); 0 of others.
         needs: Inconclusive: how many processes would be enough, None where no number that is sane would.
         why: In words.
     """
@@ -142,7 +144,7 @@ def judge_paired(result: BenchmarkResult, new: str, old: str, limits: Limits) ->
         NotComparable: There is no such candidate, or the two did not take turns in the same processes.
     """
     mine, other = result.candidate(new), result.candidate(old)
-    if [len(run.blocks_ns) for run in mine.runs] != [len(run.blocks_ns) for run in other.runs]:
+    if list(map(len, mine.kept_ns)) != list(map(len, other.kept_ns)):
         raise NotComparable(f"{new} and {old} of {result.title} did not run the same rounds; measure them in one go")
     sides = _Sides(mine, other, result, True)
     return Verdict(result.title, "paired", tuple(_checks(sides, limits)), result.notes)
@@ -178,8 +180,8 @@ def judge_recorded(
 
 def _yard(candidate: Candidate, runs: Sequence[Run]) -> Candidate | None:
     """Return the yardstick of the candidate's own processes and rounds, None where there is none."""
-    rounds = [[len(run.blocks_ns) for run in of] for of in (candidate.runs, runs)]
-    return replace(candidate, runs=tuple(runs), samples_per_query=1) if rounds[0] == rounds[1] else None
+    yard = replace(candidate, runs=tuple(runs), samples_per_query=1)
+    return yard if list(map(len, yard.kept_ns)) == list(map(len, candidate.kept_ns)) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,7 @@ def _checks(sides: _Sides, limits: Limits) -> list[Check]:
         **dict.fromkeys(_TIMED, _timed),
         **dict.fromkeys(_SIZES, _sized),
         "accuracy": _accuracy,
+        "energy": _energy,
     }
     return [makers[metric](sides, metric, limit) for metric, limit in limits.asked().items()]
 
@@ -320,7 +323,27 @@ def _open(processes: int, needs: int | None) -> str:
 def _tails_ms(candidate: Candidate) -> tuple[FloatArray, ...]:
     """Return the 99th percentile of each process, one array of one figure each."""
     return tuple(
-        np.array([percentile([ns for block in run.blocks_ns for ns in block], 99)]) / 1e6 for run in candidate.runs
+        np.array([percentile([ns for block in blocks for ns in block], 99)]) / 1e6 for blocks in candidate.kept_ns
+    )
+
+
+def _energy(sides: _Sides, metric: str, limit: float) -> Check:
+    new, old = sides.new.energy, sides.old.energy
+    old_mj, new_mj = (float(np.mean(side.mj)) if side else None for side in (old, new))
+    if new is None or old is None:
+        return _unknown(sides, metric, limit, old_mj, new_mj)
+    if (new.reader, new.total) != (old.reader, old.total) or min((*new.mj, *old.mj)) <= 0:
+        check = _unknown(sides, metric, limit, old_mj, new_mj)
+        return replace(check, why="the two were read by different sensors, or a sensor read less than nothing")
+    paired = sides.paired and len(new.windows) == len(old.windows)
+    value, low, high = (end - 1 for end in energy_ratio(new, old, paired=paired))
+    p = sign_flip(np.log(new.mj) - np.log(old.mj)) if paired else mann_whitney(np.log(new.mj), np.log(old.mj))
+    windows = min(len(new.windows), len(old.windows))
+    status = decide(value, low, high, p, limit, recorded=not paired)
+    needs = processes_needed(value, low, high, limit, windows) if status == "inconclusive" else None
+    why = _open(windows, needs) if status == "inconclusive" else ""
+    return Check(
+        *(sides.new.name, metric, old_mj, new_mj, value, low, high, p, limit, status, windows, needs, why),
     )
 
 

@@ -26,6 +26,10 @@ _DTYPES = {
     "BOOL": "bool",
 }
 
+# trtexec's three flags, as ``EngineSession.run`` has them; part of a measurement's conditions. pycuda makes the context
+# without a scheduling flag: CU_CTX_SCHED_AUTO, with which the driver chooses whether to spin, to yield or to block.
+GPU_TIMING = {"cuda_graph": "off", "spin_wait": "as the driver chooses", "transfers": "included"}
+
 
 def open_engine(trt: Any, engine: Path) -> TimedSession:
     """Open a serialised engine. Call ``require_driver`` before: without a driver the libraries may crash.

@@ -15,7 +15,7 @@ import tensorrt as trt
 from edgekd.backends._driver import require_driver
 from edgekd.backends._layers import Layer, layer_facts, layers_in_inspection, summary
 from edgekd.backends._trt import build, make_log
-from edgekd.backends._trt_session import open_engine
+from edgekd.backends._trt_session import GPU_TIMING, open_engine
 from edgekd.core.errors import TargetMismatch
 from edgekd.core.protocols import Backend, BuildReport, TimedSession
 from edgekd.core.tensor import TensorSpec
@@ -25,6 +25,7 @@ _OLDEST = (10, 3)
 
 class _TensorRT:
     libraries: tuple[str, ...] = ("tensorrt",)
+    gpu_timing = GPU_TIMING
     notice: str = ""
 
     def build(self, onnx: Path, inputs: Sequence[TensorSpec], engine: Path, *, threads: int = 0) -> BuildReport:

@@ -18,7 +18,7 @@ import tensorrt_rtx as trt
 
 from edgekd.backends._driver import require_driver
 from edgekd.backends._layers import summary
-from edgekd.backends._trt_session import open_engine
+from edgekd.backends._trt_session import GPU_TIMING, open_engine
 from edgekd.core.errors import BuildError, InputError
 from edgekd.core.protocols import Backend, BuildReport, TimedSession
 from edgekd.core.tensor import TensorSpec
@@ -29,6 +29,7 @@ _ERRORS = {"BuildError": BuildError, "InputError": InputError}
 
 class _TensorRTRTX:
     libraries: tuple[str, ...] = ("tensorrt-rtx",)
+    gpu_timing = GPU_TIMING
     notice: str = (
         "TensorRT-RTX on this machine: proves that TensorRT's parser and strongly-typed builder take the graph; "
         "not a Jetson engine"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from edgekd.bench import _jetson
+from edgekd.bench._sysfs import clock_limits_mhz, pinned_mhz, temperatures_c, text
 from edgekd.bench.measure import CLOCK_NAME
 from edgekd.core.family import version_of
 from edgekd.core.result import Conditions
@@ -24,7 +26,8 @@ def observe(config: BenchConfig, libraries: Sequence[str], *, batch: int = 1, ro
         root: Where ``proc``, ``sys`` and ``etc`` lie.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    board = _board(root)
+    board = _jetson.model(root)
+    emc_max_mhz = _jetson.emc_max_mhz(root) if board else None
     gpu = _gpu(root) if config.backend in _GPU_BACKENDS else None
     return Conditions(
         target=board or "workstation",
@@ -38,20 +41,55 @@ def observe(config: BenchConfig, libraries: Sequence[str], *, batch: int = 1, ro
         clock=CLOCK_NAME,
         governor=_governor(root),
         streams=config.streams,
+        l4t=_jetson.l4t(root),
+        power_mode=_jetson.power_mode(root),
+        tpc_mask=_jetson.tpc_mask(root) if board else None,
+        clock_limits_mhz=clock_limits_mhz(root) | ({"emc_max": emc_max_mhz} if emc_max_mhz else {}),
     )
 
 
-def _board(root: Path) -> str | None:
-    """Return the Jetson's own name for itself, or None on anything else."""
-    model = _read(root / "proc/device-tree/model").rstrip("\0").strip()
-    if any(word in model.lower() for word in ("jetson", "tegra")):
-        return model
-    return "Jetson" if _read(root / "etc/nv_tegra_release") else None
+def state(root: Path = Path("/")) -> dict[str, str]:
+    """Return what this machine tells of its state, a line each; where it does not, why not.
+
+    Args:
+        root: Where ``proc``, ``sys`` and ``etc`` lie.
+    """
+    found = {
+        "governor": _governor(root) or "not told: no /sys/devices/system/cpu/*/cpufreq (a virtual machine has none)"
+    }
+    limits = clock_limits_mhz(root)
+    pinned = pinned_mhz(limits)
+    found["clocks"] = _clocks(limits, pinned) or "not told: the kernel shows no frequency of CPU or GPU"
+    heat = temperatures_c(root)
+    found["temperature"] = ", ".join(f"{name} {c:.1f} °C" for name, c in heat.items()) or (
+        "not told: /sys/class/thermal has no zone that answers"
+    )
+    if _jetson.model(root) is None:
+        return found
+    mode, why = _jetson.mode(root)
+    mask = _jetson.tpc_mask(root)
+    return {
+        "L4T": _jetson.l4t(root) or "not told: /etc/nv_tegra_release is missing; mount it into the container",
+        "power mode": " · ".join(filter(None, (mode.name if mode else f"not told: {why}", _jetson.unkept(root)))),
+        "TPC mask": "not told: the GPU's driver shows none" if mask is None else f"{mask} (bits of TPCs that are off)",
+        **found,
+    }
+
+
+def _clocks(limits: Mapping[str, float], pinned: Mapping[str, float]) -> str:
+    said = []
+    for unit in dict.fromkeys(name.partition("_")[0] for name in limits):
+        low, high = limits.get(f"{unit}_min"), limits.get(f"{unit}_max")
+        said.append(
+            f"{unit} {low:g} to {high:g} MHz" if low is not None and high is not None else f"{unit} partly told"
+        )
+    free = "" if pinned or not said else "; none is pinned"
+    return ", ".join(said) + free
 
 
 def _cpu(root: Path) -> str | None:
     fields: dict[str, str] = {}
-    for line in _read(root / "proc/cpuinfo").splitlines():
+    for line in text(root / "proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip().lower(), value.strip())
     if name := fields.get("model name") or fields.get("hardware"):
@@ -64,7 +102,7 @@ def _cpu(root: Path) -> str | None:
 def _gpu(root: Path) -> str | None:
     """Return the model of the first GPU the NVIDIA driver lists."""
     for path in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):
-        for line in _read(path).splitlines():
+        for line in text(path).splitlines():
             key, _, value = line.partition(":")
             if key.strip() == "Model":
                 return value.strip()
@@ -74,11 +112,4 @@ def _gpu(root: Path) -> str | None:
 def _governor(root: Path) -> str | None:
     """Return the CPU frequency governor, several joined by "+", or None where the machine does not tell."""
     paths = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
-    return "+".join(sorted({name for path in paths if (name := _read(path).strip())})) or None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
+    return "+".join(sorted({name for path in paths if (name := text(path))})) or None

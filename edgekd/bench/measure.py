@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgekd.bench.ledger import Ledger, Watch, unwatched
 from edgekd.core.errors import InputError, MachineError
 from edgekd.core.numerics import FloatArray
 from edgekd.core.result import Run
@@ -28,6 +29,8 @@ Clock = Callable[[], int]
 
 CLOCK: Clock = time.perf_counter_ns
 CLOCK_NAME = "time.perf_counter_ns"
+# CPU time of this process, all of its threads: what a watch takes off the machine's.
+CPU_CLOCK: Clock = time.process_time_ns
 
 _ROUNDS_MIN = 2
 # Warm-up: a window is half its shortest length and three inferences at least; 2 % apart is steady whatever the scatter.
@@ -51,13 +54,17 @@ class Bout:
     feeds: Any
 
 
-def measure(candidates: Mapping[str, Bout], config: BenchConfig, *, clock: Clock = CLOCK) -> dict[str, Run]:
+def measure(
+    candidates: Mapping[str, Bout], config: BenchConfig, *, clock: Clock = CLOCK, watch: Watch = unwatched
+) -> dict[str, Run]:
     """Time every candidate, in turns, in this process.
 
     Args:
         candidates: Name → session and feeds.
         config: Warm-up, length and number of blocks; ``budget_s`` is for this process.
         clock: Nanoseconds that never go back.
+        watch: Looks at the machine before the first block and after each; a round in which a block broke a rule of its
+            is refused, and more are run in its stead while there is time.
 
     Returns:
         Name → raw latencies, one tuple a block; block i of every candidate ran in round i.
@@ -70,14 +77,36 @@ def measure(candidates: Mapping[str, Bout], config: BenchConfig, *, clock: Clock
         raise InputError("no candidate to measure; give at least one open engine")
     elapsed_s = stopwatch(clock)
     blocks: dict[str, list[tuple[int, ...]]] = {name: [] for name in candidates}
+    ledger = Ledger()
     with _frozen_heap():
         warm = {name: _warm_up(bout, config, clock) for name, bout in candidates.items()}
         order = list(candidates)
-        while not _is_enough(blocks, config, elapsed_s()):
+        watch()
+        while not _is_enough(blocks, ledger.rules, config, elapsed_s()):
             for name in order:
                 blocks[name].append(_checked(name, time_block(candidates[name], warm[name].iterations, clock)))
+                ledger.note(name, watch())
+            ledger.close_round()
             order.reverse()
-    return {name: Run(tuple(blocks[name]), warm[name].discarded, warm[name].is_steady) for name in candidates}
+    return {
+        name: Run(
+            tuple(blocks[name]), warm[name].discarded, warm[name].is_steady, ledger.watched(name), ledger.refused()
+        )
+        for name in candidates
+    }
+
+
+def run_for(bout: Bout, seconds: float, clock: Clock = CLOCK) -> tuple[int, int, int]:
+    """Infer back to back for at least ``seconds``; return when it began and ended, and how many inferences it took.
+
+    Both times are of ``CLOCK``, which all processes of a machine share.
+    """
+    run, feeds, count = bout.session.run, bout.feeds, 0
+    start = now = clock()
+    while count == 0 or now - start < seconds * 1e9:
+        run(feeds)
+        count, now = count + 1, clock()
+    return start, now, count
 
 
 def time_block(bout: Bout, iterations: int, clock: Clock = CLOCK) -> list[int]:
@@ -117,16 +146,18 @@ def stopwatch(clock: Clock = CLOCK) -> Callable[[], float]:
     return lambda: (clock() - start) / 1e9
 
 
-def _is_enough(blocks: Mapping[str, Sequence[Sequence[int]]], config: BenchConfig, spent_s: float) -> bool:
-    """Whether the rounds so far do: the least there must be, then narrow ratios or no more time."""
-    rounds = min(map(len, blocks.values()))
-    if rounds < _ROUNDS_MIN:
+def _is_enough(
+    blocks: Mapping[str, Sequence[Sequence[int]]], rules: Sequence[str], config: BenchConfig, spent_s: float
+) -> bool:
+    """Whether the rounds so far do: the least there must be, then narrow ratios of kept ones, or no more time."""
+    if len(rules) < _ROUNDS_MIN:
         return False
     if spent_s >= config.budget_s:
         return True
-    if rounds < config.blocks:
+    if rules.count("") < max(config.blocks, _ROUNDS_MIN):
         return False
-    logs = [np.log([statistics.median(block) for block in given]) for given in blocks.values()]
+    kept = [[block for block, rule in zip(given, rules, strict=True) if not rule] for given in blocks.values()]
+    logs = [np.log([statistics.median(block) for block in given]) for given in kept]
     first, *others = logs
     # What processes do not share averages out over them.
     wanted = config.width * math.sqrt(config.processes)

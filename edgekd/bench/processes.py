@@ -28,6 +28,7 @@ from edgekd.bench import scenarios, stages
 from edgekd.bench._child import ended, fresh_python, save_feeds
 from edgekd.bench.scenarios import Query
 from edgekd.bench.stages import Edge
+from edgekd.bench.watch import MachineWatch
 from edgekd.core.artifact import read_json, write_atomic
 from edgekd.core.errors import EdgeKDError, MachineError
 from edgekd.core.family import load
@@ -87,7 +88,7 @@ def measure(entrants: Sequence[Entrant], config: BenchConfig, progress: Progress
         progress: Called with ("process", processes done, processes in all).
 
     Raises:
-        MachineError: The first two processes, or all, ended badly; the last one's words.
+        MachineError: The first two processes, or all, ended badly; the last one's words. Or every round was refused.
     """
     elapsed_s = clocked.stopwatch()
     found: list[dict[str, _Found]] = []
@@ -107,11 +108,13 @@ def measure(entrants: Sequence[Entrant], config: BenchConfig, progress: Progress
                 progress("process", index + 1, config.processes)
     names = [entrant.name for entrant in entrants]
     runs = {name: tuple(process[name].run for process in found) for name in names}
+    _ensure_kept(next(iter(runs.values())))
     stages_ns = {
         name: {stage: tuple(process[name].stages_ns[stage] for process in found) for stage in found[0][name].stages_ns}
         for name in names
     }
-    return Measured(runs, (*_lost(lost, config.processes), *_unsteady(runs)), stages_ns)
+    notes = (*_lost(lost, config.processes), *_unsteady(runs), *_throttled(runs, config))
+    return Measured(runs, notes, stages_ns)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -143,7 +146,8 @@ def _timed(entrants: Sequence[Mapping[str, Any]], config: BenchConfig) -> dict[s
             bouts[name] = clocked.Bout(runner, tuple(samples.feeds(index) for index in range(len(samples))))
             if entrant["edge"] and samples.seen is not None:
                 edges[name] = Edge(**entrant["edge"], picture=samples.seen[0])
-        runs = clocked.measure(bouts, config)
+        watch = MachineWatch(config)
+        runs = {name: watch.stamp(run) for name, run in clocked.measure(bouts, config, watch=watch).items()}
         return {
             name: _Found(run, stages.split(sessions[name], edges[name], _turns(run, config)) if name in edges else {})
             for name, run in runs.items()
@@ -188,6 +192,38 @@ def _lost(reasons: Sequence[str], processes: int) -> list[str]:
     if not reasons:
         return []
     return [f"{len(reasons)} of {processes} processes were lost, the others count: {reasons[-1]}"]
+
+
+def _ensure_kept(runs: Sequence[Run]) -> None:
+    """Raise where nothing is left to make a figure of; rounds are refused of all candidates alike, so one tells."""
+    rules = [rule for run in runs for rule in run.refused if rule]
+    if not any(run.kept_ns for run in runs):
+        foreign = [cores for run in runs for cores in run.watched.foreign_cores if cores is not None]
+        calmest = f"; the calmest block saw {min(foreign):.1f} cores of foreign load" if foreign else ""
+        raise MachineError(
+            f"all {len(rules)} rounds were refused, the last for {rules[-1]}{calmest}; calm the machine, or leave "
+            "out bench.max_foreign_load and bench.refuse_throttled"
+        )
+
+
+def _throttled(runs: Mapping[str, Sequence[Run]], config: BenchConfig) -> list[str]:
+    """Say how many blocks were throttled where nobody asked to refuse them."""
+    if config.refuse_throttled:
+        return []
+    said = [
+        how
+        for of in runs.values()
+        for run in of
+        for i in range(len(run.blocks_ns))
+        if (how := run.watched.throttled(i))
+    ]
+    blocks = sum(len(run.blocks_ns) for of in runs.values() for run in of)
+    if not said:
+        return []
+    return [
+        f"{len(said)} of {blocks} blocks were throttled ({said[-1]}) and count all the same; "
+        "bench.refuse_throttled=true leaves them out"
+    ]
 
 
 def _unsteady(runs: dict[str, tuple[Run, ...]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import __version__
-from edgekd.bench import accuracy, conditions, memory, processes, scenarios, stages, yardstick
+from edgekd.bench import accuracy, conditions, energy, memory, processes, scenarios, stages, yardstick
 from edgekd.bench.processes import Measured
 from edgekd.bench.scenarios import Query
 from edgekd.bench.shown import archive as shown_archive
@@ -31,8 +32,8 @@ from edgekd.core.artifact import (
 )
 from edgekd.core.embedded import task_view
 from edgekd.core.errors import BuildError, EdgeKDError, InputError, NotComparable
-from edgekd.core.protocols import Feeds, Session, Task
-from edgekd.core.result import AGREEMENT, BenchmarkResult, Candidate, EngineRow
+from edgekd.core.protocols import Backend, Feeds, Session, Task
+from edgekd.core.result import AGREEMENT, BenchmarkResult, Candidate, Conditions, EngineRow
 from edgekd.core.samples import Samples
 from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
@@ -188,25 +189,24 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         beside = [yardstick.entrant(setting.config, Path(folder))] if setting.config.yardstick else []
         measured = processes.measure([*entrants, *beside], setting.config, told.progress)
     told.say("      weighing each engine's memory in a process of its own")
+    energies = _energies(subjects, setting.config, queries, told)
     candidates = []
     for subject in subjects:
         query = queries[subject.name]
         weight = memory.peak(setting.config.backend, subject.engine.path, query[0], threads)
         found = _candidate(subject, measured, weight, scores.by_name.get(subject.name), query)
-        candidates.append(found)
+        candidates.append(dataclasses.replace(found, energy=energies.by_name.get(subject.name)))
     result = BenchmarkResult(
         title=setting.title,
         edgekd=__version__,
-        conditions=conditions.observe(
-            setting.config, ("numpy", *backend.libraries), batch=scenarios.batch_of(queries[subjects[0].name][0])
-        ),
+        conditions=_conditions(setting.config, backend, queries[subjects[0].name]),
         candidates=tuple(candidates),
         engines=setting.engines,
         baseline_accuracy=scores.baseline.overall if scores.baseline else {},
         baseline_per_sample=scores.baseline.per_sample if scores.baseline else {},
         primary_metric=scores.primary,
         steps=setting.steps,
-        notes=(*setting.notes, *scores.notes, *unsplit, *measured.notes),
+        notes=(*setting.notes, *scores.notes, *unsplit, *measured.notes, *_unmeasured(energies.reason)),
         set_metrics=scores.of_set,
         yardstick=measured.runs.get(yardstick.NAME, ()),
     )
@@ -225,6 +225,11 @@ def pictures(result_path: Path) -> Samples | None:
 def _pictures_path(result_path: Path) -> Path:
     # A result of another name may lie in the folder of a run, whose pictures are its own.
     return result_path.with_name("pictures.npz" if result_path.stem == "result" else f"{result_path.stem}.pictures.npz")
+
+
+def _conditions(config: BenchConfig, backend: Backend, query: Query) -> Conditions:
+    seen = conditions.observe(config, ("numpy", *backend.libraries), batch=scenarios.batch_of(query[0]))
+    return dataclasses.replace(seen, gpu_timing=getattr(backend, "gpu_timing", {}))
 
 
 def _libraries(backend: str) -> dict[str, str]:
@@ -274,6 +279,17 @@ def _scores(subjects: Sequence[Subject], sessions: Mapping[str, Session], settin
         pictures.save(_pictures_path(out))
     primary = AGREEMENT + accuracy.agrees_by(task) if samples.truth is None else task.PRIMARY
     return _Scores(primary, scores, baseline, notes)
+
+
+def _energies(
+    subjects: Sequence[Subject], config: BenchConfig, queries: Mapping[str, Query], told: Told
+) -> energy.Energies:
+    loads = [energy.Load(subject.name, subject.engine.path, queries[subject.name][0]) for subject in subjects]
+    return energy.measure(loads, config, say=told.say)
+
+
+def _unmeasured(reason: str) -> tuple[str, ...]:
+    return (f"energy not measured: {reason}",) if reason else ()
 
 
 def _notes(subject: Subject, weight: memory.Memory) -> tuple[str, ...]:

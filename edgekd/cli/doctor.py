@@ -35,6 +35,12 @@ def command(json_: Json = False) -> None:
         f"{found['board'] or 'not a Jetson'}\nNVIDIA driver: {found['driver']}; "
         f"free disk here: {found['free_disk_gib']:.1f} GiB\n"
     )
+    typer.echo("this machine")
+    for name, said in found["state"].items():
+        typer.echo(f"  {name:<16} {said}")
+    typer.echo("energy")
+    for name, state in found["energy"].items():
+        typer.echo(f"  {'no ' if state['why'] else 'ok '} {name:<13} {state['why'] or state['sees']}")
     for title in ("stages", "backends"):
         typer.echo(title)
         for name, state in found[title].items():

@@ -64,6 +64,8 @@ class Backend(Protocol):
     Attributes:
         libraries: Distribution names whose versions an engine depends on.
         notice: What every line that shows this backend must say ("" when there is nothing to say).
+
+    One that runs on a GPU has ``gpu_timing`` too: see ``core.result.Conditions``.
     """
 
     libraries: tuple[str, ...]
@@ -74,6 +76,55 @@ class Backend(Protocol):
 
     def open(self, engine: Path, *, threads: int = 0) -> Session:
         """Open an engine for inference. Raises TargetMismatch where it does not belong to this machine."""
+
+
+class PowerSource(Protocol):
+    """A power or energy sensor that is there and may be read.
+
+    Attributes:
+        rails: What it tells of, in the order of ``read``.
+        total: Which of them add up to all that it sees; the others are parts of those.
+        sees: What that is, and what it is not, in words for people.
+        counts: ``read`` gives joules since some moment (a counter) instead of watts.
+        steps: Of each rail, the smallest change it can tell: watts, or joules of a counter.
+        range_j: A counter begins again at 0 beyond this; 0 where it never does.
+        refresh_s: It renews what it says no faster.
+    """
+
+    rails: tuple[str, ...]
+    total: tuple[str, ...]
+    sees: str
+    counts: bool
+    steps: tuple[float, ...]
+    range_j: tuple[float, ...]
+    refresh_s: float
+
+    def read(self) -> tuple[float, ...]:
+        """Read every rail. Raises OSError where the sensor has gone."""
+
+    def close(self) -> None:
+        """Let go of the sensor; closing twice is harmless."""
+
+
+class PowerReader(Protocol):
+    """One way to read power. A file of ``edgekd/bench/power/`` has these names.
+
+    Attributes:
+        SEES: "cpu", "gpu": whose power it sees. A reader is used for a backend that runs there.
+        RANK: Where several see the same, the lowest is used.
+        OF_A_BOARD: Whether only a Jetson can have it; elsewhere nobody is told that it is missing.
+    """
+
+    SEES: tuple[str, ...]
+    RANK: int
+    OF_A_BOARD: bool
+
+    def find(self, root: Path) -> PowerSource:
+        """Return the sensor of the machine whose files lie below ``root``.
+
+        Raises:
+            MachineError: There is none, or it may not be read: the reason, and what to do.
+        """
 
 
 class Task(Protocol):

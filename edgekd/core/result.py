@@ -5,7 +5,7 @@ schema number; every schema ever written stays readable.
 
 Schema history: 1, first. 2, metrics of a whole set (``BenchmarkResult.set_metrics``); ``agreement_`` before a metric.
 3, several processes, and whether each warm-up ended steady (``Run.is_steady``). 4, stages, samples per query, streams,
-a yardstick.
+a yardstick, what a board tells of itself, what was seen around each block, and energy.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 
 from edgekd.core.artifact import read_json
+from edgekd.core.energy import Energy
 from edgekd.core.errors import IntegrityError, NotComparable, RecipeError
 from edgekd.core.numerics import FloatArray, percentile
 from edgekd.core.schema import parse
+from edgekd.core.watched import Watched
 
 RESULT_SCHEMA = 4
 # Every one that was ever written: what a newer one has more is empty in an older file.
@@ -51,6 +53,17 @@ class Conditions:
         clock: Which clock timed it.
         governor: The CPU frequency governor, None where the machine does not tell.
         streams: Inferences side by side.
+        l4t: A Jetson's Linux release, "36.4.3".
+        power_mode: nvpmodel's name of it: its numbers move between releases.
+        tpc_mask: Which of the GPU's TPCs are powered off, as the GPU itself says: modes are not only clocks.
+        clock_limits_mhz: "cpu0_min", "cpu0_max" (one pair a frequency policy), "gpu_min", "gpu_max", "emc_max" → MHz.
+        gpu_timing: trtexec's three flags as this measurement had them: "cuda_graph", "spin_wait", "transfers". Their
+            defaults turned over at TensorRT 11.0. Empty where no GPU was used.
+
+    How what is absent compares: a field that both sides know must be equal. What one side alone knows is no difference
+    on a workstation, and none of ``clock_limits_mhz`` key by key (the memory's limit is shown to root only). On a
+    Jetson it is one, for a board can tell: one that has lost half of its SMs to a power mode must not pass for one that
+    has not, because an older file says nothing. What neither knows is no difference: it cannot be told.
     """
 
     target: str
@@ -64,11 +77,42 @@ class Conditions:
     clock: str
     governor: str | None = None
     streams: int = 1
+    l4t: str | None = None
+    power_mode: str | None = None
+    tpc_mask: int | None = None
+    clock_limits_mhz: Mapping[str, float] = field(default_factory=dict)
+    gpu_timing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_board(self) -> bool:
+        """Whether this machine is a Jetson."""
+        return self.target != "workstation"
 
     def differs_from(self, other: Conditions) -> dict[str, tuple[Any, Any]]:
-        """Return field → (mine, theirs) for each field that differs."""
+        """Return field → (mine, theirs) for each field that differs; of a mapping, what of it does."""
         pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
-        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+        board = self.is_board or other.is_board
+        found = {}
+        for name, (mine, theirs) in pairs.items():
+            if name in _SINCE_4 and (_is_absent(mine) or _is_absent(theirs)):
+                if board and name in _OF_A_BOARD and _is_absent(mine) != _is_absent(theirs):
+                    found[name] = (None if _is_absent(mine) else mine, None if _is_absent(theirs) else theirs)
+            elif name in _SINCE_4 and isinstance(mine, Mapping):
+                unlike = [key for key in mine if key in theirs and mine[key] != theirs[key]]
+                if unlike:
+                    found[name] = ({key: mine[key] for key in unlike}, {key: theirs[key] for key in unlike})
+            elif mine != theirs:
+                found[name] = (mine, theirs)
+        return found
+
+
+# Fields of Conditions that older results lack, and those of them that a Jetson can tell.
+_SINCE_4 = ("l4t", "power_mode", "tpc_mask", "clock_limits_mhz", "gpu_timing")
+_OF_A_BOARD = ("l4t", "power_mode", "tpc_mask", "clock_limits_mhz")
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or value == {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +123,23 @@ class Run:
         blocks_ns: Latency of each inference, nanoseconds; block i of every candidate ran in round i.
         warmup_iterations: Inferences discarded before the first block.
         is_steady: Whether latency had settled when the warm-up ended; False where its longest time ran out first.
+        watched: What the machine told around each block.
+        refused: One a block: the rule that its round broke, "" where it broke none; empty where no round did. A refused
+            block stays in ``blocks_ns`` and enters no figure, of any candidate.
     """
 
     blocks_ns: tuple[tuple[int, ...], ...]
     warmup_iterations: int
     is_steady: bool = True
+    watched: Watched = field(default_factory=Watched)
+    refused: tuple[str, ...] = ()
+
+    @property
+    def kept_ns(self) -> tuple[tuple[int, ...], ...]:
+        """The blocks that figures are made of: all that were not refused."""
+        if not self.refused:
+            return self.blocks_ns
+        return tuple(block for block, rule in zip(self.blocks_ns, self.refused, strict=True) if not rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +165,7 @@ class Candidate:
         samples_per_query: How many samples one latency is of; see ``bench.scenarios``.
         stages_ns: Stage, of ``STAGES`` → a tuple a process of one picture's raw times; empty where nobody knows the
             task, ``h2d``, ``compute`` and ``d2h`` missing where the library cannot time the device.
+        energy: Of one inference; None with a note where there is no sensor.
     """
 
     name: str
@@ -128,22 +185,28 @@ class Candidate:
     notes: tuple[str, ...] = ()
     samples_per_query: int = 1
     stages_ns: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    energy: Energy | None = None
+
+    @property
+    def kept_ns(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """The blocks that figures are made of, one tuple a process; one whose rounds were all refused is left out."""
+        return tuple(kept for run in self.runs if (kept := run.kept_ns))
 
     @property
     def latencies_ms(self) -> FloatArray:
-        """All raw latencies, (samples,) float64 milliseconds."""
-        return np.array([ns for run in self.runs for block in run.blocks_ns for ns in block], np.float64) / 1e6
+        """All raw latencies that were not refused, (samples,) float64 milliseconds."""
+        return np.array([ns for blocks in self.kept_ns for block in blocks for ns in block], np.float64) / 1e6
 
     @property
     def block_medians_ms(self) -> tuple[FloatArray, ...]:
         """One array a process, (blocks,) float64: the median latency of each block, to be paired with another's."""
-        return tuple(np.array([np.median(block) for block in run.blocks_ns], np.float64) / 1e6 for run in self.runs)
+        return tuple(np.array([np.median(block) for block in blocks], np.float64) / 1e6 for blocks in self.kept_ns)
 
     @property
     def block_means_ms(self) -> tuple[FloatArray, ...]:
         """One array a process, (blocks,) float64: each block's mean time of a sample, throughput's inverse."""
         scale = 1e6 * self.samples_per_query
-        return tuple(np.array([np.mean(block) for block in run.blocks_ns], np.float64) / scale for run in self.runs)
+        return tuple(np.array([np.mean(block) for block in blocks], np.float64) / scale for blocks in self.kept_ns)
 
     def percentile_ms(self, p: float) -> float:
         """Return the ``p``-th latency percentile in milliseconds, by trtexec's nearest rank."""
@@ -255,7 +318,22 @@ def read_result(path: Path) -> BenchmarkResult:
             raise IntegrityError(
                 f"{path} is not an edgekd result: {name!r} has no samples in a block, or one not above 0 ns"
             )
+        if not _is_whole(runs):
+            raise IntegrityError(
+                f"{path} is not an edgekd result: what {name!r} says of its blocks is not one entry a block, "
+                "or every block was refused"
+            )
     return result
+
+
+def _is_whole(runs: Sequence[Run]) -> bool:
+    """Whether what is told of blocks has one entry for each, and some block was not refused."""
+    whole = all(
+        len(column) in (0, len(run.blocks_ns))
+        for run in runs
+        for column in (run.refused, *run.watched.columns.values())
+    )
+    return whole and any(run.kept_ns for run in runs)
 
 
 def _with_nan(data: dict[str, Any]) -> dict[str, Any]:

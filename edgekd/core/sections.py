@@ -258,6 +258,12 @@ class BenchConfig:
         streams: Inferences side by side, each in a session of its own; of scenario = "offline" alone.
         stages: Also time preprocessing and postprocessing, where the task is known.
         yardstick: Also time a fixed network in every round, for comparison with results of another time.
+        max_foreign_load: Rounds in which others used more of the CPU than this are refused, as a share of all cores
+            this process may run on; where it is not set, foreign load is only noted.
+        refuse_throttled: Rounds that ended above the board's throttling temperature, or below the clock that its limits
+            pin, are refused; where it is false they are only noted.
+        energy_s: Length of each process's window of energy, whose rest before it is half as long; beside the budget,
+            and spent only where there is a sensor. 0 measures no energy.
     """
 
     backend: str = "onnxruntime"
@@ -273,6 +279,9 @@ class BenchConfig:
     streams: int = 1
     stages: bool = True
     yardstick: bool = True
+    max_foreign_load: float | None = None
+    refuse_throttled: bool = False
+    energy_s: float = 1.0
 
     def __post_init__(self) -> None:
         _bounded(self, streams=(1, 1024))
@@ -282,7 +291,9 @@ class BenchConfig:
                 'in one stream: write scenario = "offline"'
             )
         _bounded(self, processes=(1, 1000), blocks=(1, _BIG), min_iterations=(1, _BIG), threads=(0, 4096))
-        _bounded(self, width=(0, 10), block_ms=(0, _BIG), warmup_ms=(0, _BIG), budget_s=(0, _BIG))
+        _bounded(self, width=(0, 10), block_ms=(0, _BIG), warmup_ms=(0, _BIG), budget_s=(0, _BIG), energy_s=(0, 3600))
+        if self.max_foreign_load is not None:
+            _bounded(self, max_foreign_load=(0, 1))
 
 
 @dataclass(frozen=True, slots=True)

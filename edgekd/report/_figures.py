@@ -97,6 +97,7 @@ def candidate_table(result: BenchmarkResult) -> Table:
     heads = (
         *("candidate", "precision", "params", "MACs", "ONNX MiB", "p50 ms", "p90 ms", "p95 ms", "p99 ms", "per s"),
         *("vs first (95 %)", "peak MiB"),
+        *(("mJ",) if _has_energy(result) else ()),
         *map(metric_head, _shown_metrics(result)),
     )
     lines = zip(figures(result), result.candidates, strict=True)
@@ -147,6 +148,14 @@ def _stages(candidate: Candidate, first: Candidate) -> Stages:
     return Stages(candidate.name, medians, None if candidate is first else speedup, around)
 
 
+def _has_energy(result: BenchmarkResult) -> bool:
+    return any(candidate.energy for candidate in result.candidates)
+
+
+def _mean_mj(candidate: Candidate) -> float | None:
+    return float(np.mean(candidate.energy.mj)) if candidate.energy else None
+
+
 def _shown_metrics(result: BenchmarkResult) -> tuple[str, ...]:
     """The primary metric, and the next that the task names: a table has room for two."""
     names = dict.fromkeys((result.primary_metric, *(name for c in result.candidates for name in c.accuracy)))
@@ -165,7 +174,14 @@ def comparison_tables(comparison: Comparison) -> tuple[Table, Table]:
     several = len({row.title for row in comparison.rows}) > 1
     names = [_row_names(row, several=several) for row in comparison.rows]
     pairs = list(zip(names, comparison.rows, strict=True))
-    speed = tuple((*n, interval_text(r.speedup), interval_text(r.throughput)) for n, r in pairs)
+    energies = any(row.energy for row in comparison.rows)
+    speed = tuple(
+        (
+            *(*n, interval_text(r.speedup), interval_text(r.throughput)),
+            *((interval_text(r.energy) if r.energy else "–",) if energies else ()),
+        )
+        for n, r in pairs
+    )
     # A task names its metrics by importance, and a terminal has room for one.
     metrics = list(dict.fromkeys(metric for row in comparison.rows for metric in row.differences))[:1]
     rest = tuple(
@@ -173,7 +189,7 @@ def comparison_tables(comparison: Comparison) -> tuple[Table, Table]:
     )
     heads = ("candidate", "against")
     return (
-        Table((*heads, "speed-up (95 %)", "throughput (95 %)"), speed),
+        Table((*heads, "speed-up (95 %)", "throughput (95 %)", *(("energy (95 %)",) if energies else ())), speed),
         Table((*heads, *_RATIOS.values(), *map(metric_head, metrics)), rest),
     )
 
@@ -201,8 +217,9 @@ def conditions_line(result: BenchmarkResult) -> str:
     query = max(candidate.samples_per_query for candidate in result.candidates)
     asked = f", {query} samples a query" if query > c.batch else ""
     streams = f" in {c.streams} streams" if c.streams > 1 else ""
+    board = "".join(f", {said}" for said in (c.l4t and f"L4T {c.l4t}", c.power_mode and f"mode {c.power_mode}") if said)
     return (
-        f"{c.target} · {c.processor} · {c.threads} of {c.cores} cores{governor} · {c.backend} ({libraries}) · "
+        f"{c.target}{board} · {c.processor} · {c.threads} of {c.cores} cores{governor} · {c.backend} ({libraries}) · "
         f"batch {c.batch}, {c.scenario}{asked}{streams} · edgekd {result.edgekd}"
     )
 
@@ -315,5 +332,6 @@ def _cells(line: Figures, candidate: Candidate, result: BenchmarkResult) -> tupl
         units.ms(line.throughput_per_s),
         interval_text(line.speedup),
         units.mib(candidate.peak_memory_bytes),
+        *((units.ms(_mean_mj(candidate)),) if _has_energy(result) else ()),
         *(metric_value(metric, candidate.accuracy.get(metric)) for metric in _shown_metrics(result)),
     )

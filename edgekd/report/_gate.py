@@ -15,6 +15,7 @@ FIGURES = {
     "engine_size": "engine, MiB",
     "onnx_size": "ONNX, MiB",
     "accuracy": "accuracy",
+    "energy": "energy, mJ",
 }
 _BYTES = ("peak_memory", "engine_size", "onnx_size")
 

@@ -24,8 +24,8 @@ def render(result: BenchmarkResult, pictures: Samples | None = None) -> str:
     for candidate in result.candidates:
         medians = [float(np.median(blocks)) * 1e6 for blocks in candidate.block_medians_ms]
         means = [float(blocks.mean()) for blocks in candidate.block_means_ms]
-        for run, ns, mean_ms in zip(candidate.runs, medians, means, strict=True):
-            count = sum(map(len, run.blocks_ns))
+        for blocks, ns, mean_ms in zip(candidate.kept_ns, medians, means, strict=True):
+            count = sum(map(len, blocks))
             lines.append(
                 f"Benchmark{_word(candidate.name)}\t{count}\t{ns:.0f} ns/op\t{1000 / mean_ms:.6g} inferences/s"
             )

@@ -29,6 +29,7 @@ from edgekd.report._figures import (
     metric_words,
     notices,
 )
+from edgekd.report._ledger import lines
 from edgekd.report._pictures import ORIGINAL, Picture, Pictures, png, true_label
 from edgekd.report._verdict import sentences
 
@@ -157,14 +158,14 @@ def _engines(result: BenchmarkResult) -> str:
 
 def _provenance(result: BenchmarkResult) -> str:
     notes = [*result.notes, *(f"{c.name}: {note}" for c in result.candidates for note in c.notes)]
-    parts = [_list("Notes", notes), _list("Steps", result.steps)]
+    parts = [_list("Notes", notes), _list("While it was measured", lines(result)), _list("Steps", result.steps)]
     parts.append(_pairs("Conditions", {k: _plain(v) for k, v in asdict(result.conditions).items()}))
     parts += [_pairs(candidate.name, _identity(candidate)) for candidate in result.candidates]
     return "".join(parts)
 
 
 def _identity(candidate: Candidate) -> dict[str, str]:
-    blocks = [block for run in candidate.runs for block in run.blocks_ns]
+    blocks = [block for blocks in candidate.kept_ns for block in blocks]
     return {
         "engine": f"sha256 {candidate.engine_sha256}",
         "made from": f"ONNX, sha256 {candidate.onnx_sha256}",
@@ -189,5 +190,5 @@ def _pairs(title: str, pairs: Mapping[str, str]) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {item}" for key, item in value.items())
+        return ", ".join(f"{key} {item}" for key, item in value.items()) or "not told by this machine"
     return "not told by this machine" if value is None else str(value)

@@ -10,6 +10,7 @@ from edgekd.core.samples import Samples
 from edgekd.gate import Verdict
 from edgekd.report._figures import Table, candidate_table, conditions_line, engine_table, notices, stage_table
 from edgekd.report._gate import verdict_line, verdict_table
+from edgekd.report._ledger import lines
 from edgekd.report._verdict import verdict
 
 FILE_NAME = "report.md"
@@ -26,6 +27,8 @@ def render(result: BenchmarkResult, pictures: Samples | None = None) -> str:
         parts += [f"> {escape(notice)}" for notice in notices(result.engines)]
     if result.steps:
         parts += ["### Steps", _list(result.steps)]
+    if seen := lines(result):
+        parts += ["### While it was measured", _list(seen)]
     notes = [*result.notes, *(f"{c.name}: {note}" for c in result.candidates for note in c.notes)]
     if notes:
         parts += ["### Notes", _list(notes)]

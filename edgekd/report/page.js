@@ -171,7 +171,9 @@ function pareto(width) {
   return picture;
 }
 
-const blocksOf = (c) => c.runs.flatMap((run) => run.blocks_ns.map((block) => block.map((ns) => ns / 1e6)));
+// Refused blocks are in the raw data and in no figure.
+const keptOf = (run) => run.blocks_ns.filter((_, block) => !run.refused?.[block]);
+const blocksOf = (c) => c.runs.flatMap((run) => keptOf(run).map((block) => block.map((ns) => ns / 1e6)));
 const median = (sorted) => (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
 const rank = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 

@@ -26,6 +26,7 @@ from edgekd.report._figures import (
     stage_table,
 )
 from edgekd.report._gate import verdict_line, verdict_table
+from edgekd.report._ledger import lines
 from edgekd.report._verdict import verdict
 
 FILE_NAME = "report.txt"
@@ -76,8 +77,8 @@ def show(result: BenchmarkResult, console: Console) -> None:
         console.print(_rich(_shortened(engine_table(result.engines)), text_columns=(0, 1, 4)))
         for notice in notices(result.engines):
             _say(console, f"! {notice}", "yellow")
-    for step in result.steps:
-        _say(console, f"· {step}", "dim")
+    for line in (*result.steps, *lines(result)):
+        _say(console, f"· {line}", "dim")
     for note in _notes(result):
         _say(console, f"! {note}", "yellow")
     console.print()

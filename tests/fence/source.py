@@ -183,6 +183,7 @@ def family_members(source: Source) -> list[str]:
         "distill",
         "cli",
         "report",
+        "power",
     ):
         return []
     found = []

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgekd.compare import BLOCKS_MIN, compare, interval, ratio
+from edgekd.core.energy import Energy, EnergyWindow
 from edgekd.core.errors import InputError, NotComparable
 from tests.unit.report.example_result import CONDITIONS, candidate, example
 
@@ -195,3 +196,61 @@ def test_a_median_lies_in_its_interval_and_one_block_has_none():
     assert low < 3.0 < high
     assert interval([np.array([3.0])]) == pytest.approx((3.0, 3.0))
     assert ratio([np.array([3.0])], [np.array([2.0])], paired=True) == pytest.approx((1.5, 1.5, 1.5))
+
+
+def _energetic(role, precision, mj, *, reader="ina3221", scatter=0.002, windows=7, error_j=0.0):
+    """A candidate whose windows of 100 inferences scatter around ``mj``; 2 W of it are idle."""
+    noise = np.random.default_rng([int(abs(mj)), windows]).normal(1, scatter, windows)
+    given = tuple(
+        EnergyWindow(100, 1.0, 0.5, {"VDD_IN": mj * n / 10}, {"VDD_IN": 2.0}, 100, error_j, 0.0) for n in noise
+    )
+    return replace(candidate(role, precision, 10.0, 37.0), energy=Energy(reader, "the module", ("VDD_IN",), given))
+
+
+def test_energy_is_a_ratio_with_an_interval():
+    row = compare(
+        [example(candidates=(_energetic("teacher", "fp32", 80.0), _energetic("student", "fp32", 20.0)))]
+    ).rows[0]
+    assert row.energy.value == pytest.approx(0.25, rel=0.005)
+    assert row.energy.low < 0.25 < row.energy.high
+    assert row.energy.is_clear
+    assert row.energy.processes == 7
+
+
+def test_what_the_sensor_may_err_by_widens_the_interval():
+    exact, coarse = (
+        compare(
+            [example(candidates=(_energetic("teacher", "fp32", 80.0), _energetic("student", "fp32", 20.0, error_j=e)))]
+        )
+        .rows[0]
+        .energy
+        for e in (0.0, 0.2)
+    )
+    assert coarse.value == exact.value
+    # 0.2 J of 2 J are a tenth; 95 % of it is a factor of 1.2 either way.
+    assert coarse.high / coarse.value == pytest.approx(
+        np.exp(np.hypot(0.196, np.log(exact.high / exact.value))), rel=0.01
+    )
+
+
+def test_energy_of_unlike_sensors_is_not_compared():
+    pairs = [
+        (_energetic("teacher", "fp32", 80.0), _energetic("student", "fp32", 20.0, reader="rapl")),
+        (_energetic("teacher", "fp32", 80.0), candidate("student", "fp32", 10.0, 37.0)),
+        (_energetic("teacher", "fp32", 80.0), _energetic("student", "fp32", -1.0)),
+    ]
+    assert [compare([example(candidates=pair)]).rows[0].energy for pair in pairs] == [None, None, None]
+
+
+def test_refused_rounds_enter_no_ratio():
+    """Half of the student's rounds are refused, and slow; with the teacher's they are left out in pairs."""
+    spoilt = []
+    for one in example().candidates[:3:2]:
+        (run,) = one.runs
+        blocks = tuple(tuple(9 * ns for ns in block) if i % 2 else block for i, block in enumerate(run.blocks_ns))
+        rules = tuple("foreign load 2.0 cores above 1.0" if i % 2 else "" for i in range(len(blocks)))
+        spoilt.append(replace(one, runs=(replace(run, blocks_ns=blocks, refused=rules),)))
+    row = compare([example(candidates=tuple(spoilt))]).rows[0]
+    assert row.paired
+    assert row.speedup.blocks == 6
+    assert row.speedup.value == pytest.approx(5, rel=0.02)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgekd.core.energy import Energy, EnergyWindow
 from edgekd.core.errors import NotComparable, RecipeError
 from edgekd.core.result import BenchmarkResult, Candidate, Run
 from edgekd.gate import ALPHA, PROCESSES, Check, Limits, Verdict, decide, judge_paired, judge_recorded, processes_needed
@@ -279,3 +280,49 @@ def test_how_often_it_says_regress(slowdown, least, most):
         sides = (timed("old", 10.0, **drawn), timed("new", 10.0 * slowdown, **drawn))
         said += judge_paired(example(candidates=sides), "new", "old", limits).status == "regress"
     assert least <= said <= most
+
+
+def with_energy(
+    name: str, mj: float, *, windows: int = 8, scatter: float = 0.003, reader: str = "ina3221"
+) -> Candidate:
+    noise = np.random.default_rng([windows, *name.encode()]).normal(1, scatter, windows)
+    given = tuple(EnergyWindow(100, 1.0, 0.5, {"VDD_IN": mj * n / 10}, {"VDD_IN": 1.0}, 99, 0.0, 0.0) for n in noise)
+    return timed(name, 10.0, energy=Energy(reader, "", ("VDD_IN",), given))
+
+
+@pytest.mark.parametrize(
+    ("mj", "changes", "status"),
+    [
+        (50.0, {}, "pass"),
+        (60.0, {}, "regress"),
+        (60.0, {"windows": 3}, "inconclusive"),  # three pairs cannot reach the test's level
+        (51.4, {"scatter": 0.05}, "inconclusive"),
+        (60.0, {"reader": "rapl"}, "inconclusive"),
+    ],
+)
+def test_energy_has_a_limit(mj, changes, status):
+    old = with_energy("old", 50.0, windows=changes.get("windows", 8), scatter=changes.get("scatter", 0.003))
+    result = example(candidates=(old, with_energy("new", mj, **changes)))
+    verdict = judge_paired(result, "new", "old", Limits(energy=0.03))
+    assert verdict.status == status
+    (check,) = verdict.checks
+    assert check.metric == "energy"
+    assert check.old == pytest.approx(50.0, rel=0.05)
+    if status == "regress":
+        assert check.p == 2**-8
+        assert check.change == pytest.approx(0.2, abs=0.01)
+        assert check.processes == 8
+    if "reader" in changes:
+        assert "different sensors" in check.why
+
+
+def test_recorded_energy_is_judged_unpaired():
+    old = example(candidates=(with_energy("net", 50.0),))
+    (check,) = judge_recorded(example(candidates=(with_energy("net", 60.0),)), old, Limits(energy=0.03)).checks
+    assert check.status == "regress"
+    assert check.p == pytest.approx(1 / 12870)  # 16 choose 8
+
+
+def test_without_a_sensor_energy_is_inconclusive():
+    (check,) = paired(10.0, Limits(energy=0.03)).checks
+    assert (check.status, check.why) == ("inconclusive", "the new and the accepted engine's figure was not measured")

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekd.core.energy import Energy, EnergyWindow
 from edgekd.core.errors import IntegrityError, NotComparable
 from edgekd.core.result import BenchmarkResult, Candidate, Conditions, EngineRow, Run, read_result
+from edgekd.core.watched import Watched
 
 CONDITIONS = Conditions(
     "workstation", "some CPU", "onnxruntime", {"onnxruntime": "1.31.1"}, 2, 2, 1, "single_stream", "clock"
@@ -121,7 +123,7 @@ def test_a_file_without_a_schema_number(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     for text in ('{"title": "x"}', "[]", "3"):
         path.write_text(text)
-        with pytest.raises(IntegrityError, match="it has no schema number; give a result.json"):
+        with pytest.raises(IntegrityError, match="it has no schema number"):
             read_result(path)
 
 
@@ -141,6 +143,15 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_results_of_older_schemas_stay_readable(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     data = json.loads(a_result().to_json())
+    for name in ("l4t", "power_mode", "tpc_mask", "clock_limits_mhz", "gpu_timing"):
+        del data["conditions"][name]
+    for candidate in data["candidates"]:
+        assert candidate.pop("energy") is None
+        for run in candidate["runs"]:
+            assert run.pop("refused") == []
+            del run["watched"]
+    path.write_text(json.dumps({**data, "schema": 3}))
+    assert read_result(path) == a_result()
     for candidate in data["candidates"]:
         assert [run.pop("is_steady") for run in candidate["runs"]] == [True] * len(candidate["runs"])
     path.write_text(json.dumps({**data, "schema": 2}))
@@ -168,3 +179,86 @@ def test_a_file_of_each_schema_reads_as_it_did(schema: int, tmp_path: Path) -> N
     assert result.primary_metric == "psnr_y_db"
     (tmp_path / "again.json").write_text(result.to_json())
     assert read_result(tmp_path / "again.json") == result
+
+
+BOARD = dataclasses.replace(
+    CONDITIONS,
+    target="NVIDIA Jetson Orin NX",
+    l4t="36.4.3",
+    power_mode="15W",
+    tpc_mask=252,
+    clock_limits_mhz={"gpu_max": 612.0, "emc_max": 3199.0},
+    gpu_timing={"cuda_graph": "off", "transfers": "included"},
+)
+
+
+@pytest.mark.parametrize(
+    ("mine", "changes", "differs"),
+    [
+        # Both know, and differ.
+        (BOARD, {"power_mode": "MAXN"}, {"power_mode": ("15W", "MAXN")}),
+        (BOARD, {"tpc_mask": 240}, {"tpc_mask": (252, 240)}),
+        (BOARD, {"clock_limits_mhz": {"gpu_max": 408.0, "emc_max": 3199.0}},
+         {"clock_limits_mhz": ({"gpu_max": 612.0}, {"gpu_max": 408.0})}),
+        (BOARD, {"gpu_timing": {"cuda_graph": "on", "transfers": "included"}},
+         {"gpu_timing": ({"cuda_graph": "off"}, {"cuda_graph": "on"})}),
+        # A board that does not say could have: an older file's half of the SMs may be off.
+        (BOARD, {"power_mode": None}, {"power_mode": ("15W", None)}),
+        (BOARD, {"tpc_mask": None, "l4t": None}, {"tpc_mask": (252, None), "l4t": ("36.4.3", None)}),
+        (BOARD, {"clock_limits_mhz": {}},
+         {"clock_limits_mhz": ({"gpu_max": 612.0, "emc_max": 3199.0}, None)}),
+        # The memory's limit is shown to root only; what a GPU backend did was not written down before schema 4.
+        (BOARD, {"clock_limits_mhz": {"gpu_max": 612.0}}, {}),
+        (BOARD, {"gpu_timing": {}}, {}),
+        # A workstation's limits may be hidden in one of two containers.
+        (dataclasses.replace(CONDITIONS, clock_limits_mhz={"cpu0_max": 3000.0}), {"clock_limits_mhz": {}}, {}),
+        (dataclasses.replace(CONDITIONS, clock_limits_mhz={"cpu0_max": 3000.0}),
+         {"clock_limits_mhz": {"cpu0_max": 2000.0}},
+         {"clock_limits_mhz": ({"cpu0_max": 3000.0}, {"cpu0_max": 2000.0})}),
+        # What neither knows cannot be told.
+        (dataclasses.replace(BOARD, power_mode=None, tpc_mask=None), {}, {}),
+    ],
+)  # fmt: skip
+def test_how_what_is_absent_compares(mine: Conditions, changes: dict[str, Any], differs: dict[str, Any]) -> None:
+    theirs = dataclasses.replace(mine, **changes)
+    assert mine.differs_from(theirs) == differs
+    assert theirs.differs_from(mine) == {name: pair[::-1] for name, pair in differs.items()}
+
+
+WATCHED = Watched((45.5, None, 47.0), (1728.0,) * 3, (), (0.1, 1.4, 0.0), 99.0, {"cpu": 1728.0})
+WINDOW = EnergyWindow(100, 1.0, 0.5, {"VDD_IN": 7.5}, {"VDD_IN": 4.5}, 140, 0.02, 0.01)
+
+
+def test_what_was_seen_and_refused_and_energy_read_back(tmp_path: Path) -> None:
+    runs = (Run(((10,), (999,), (30,)), 3, True, WATCHED, ("", "foreign load 1.4 cores above 1.0", "")),)
+    energy = Energy("ina3221", "VDD_IN, the module", ("VDD_IN",), (WINDOW,))
+    result = dataclasses.replace(a_result(), conditions=BOARD, candidates=(a_candidate(runs=runs, energy=energy),))
+    path = tmp_path / "result.json"
+    path.write_text(result.to_json())
+    assert read_result(path) == result
+    candidate = read_result(path).candidates[0]
+    np.testing.assert_array_equal(candidate.latencies_ms, [1e-5, 3e-5])
+    assert [medians.tolist() for medians in candidate.block_medians_ms] == [[1e-5, 3e-5]]
+
+
+def test_a_process_whose_rounds_were_all_refused_enters_no_figure() -> None:
+    runs = (Run(((10,),), 0, refused=("loud",)), Run(((20,),), 0))
+    candidate = a_candidate(runs=runs)
+    assert len(candidate.block_means_ms) == len(candidate.block_medians_ms) == 1
+    assert candidate.percentile_ms(50) == 2e-5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"refused": ["", ""]},
+        {"refused": ["loud"]},
+        {"watched": {"cpu_mhz": [1.0, 2.0]}},
+    ],
+)
+def test_what_is_told_of_blocks_that_are_not_there(tmp_path: Path, changes: dict[str, object]) -> None:
+    data = json.loads(a_result().to_json())
+    data["candidates"][0]["runs"] = [{"blocks_ns": [[1]], "warmup_iterations": 0, **changes}]
+    (tmp_path / "r.json").write_text(json.dumps(data))
+    with pytest.raises(IntegrityError, match="is not one entry a block, or every block was refused"):
+        read_result(tmp_path / "r.json")
