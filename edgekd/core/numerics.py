@@ -79,7 +79,7 @@ class Spread:
         cv: Coefficient of variation: standard deviation (n - 1) over the mean, a pure number; None of one sample.
         least, most: The ends.
         low_fence, high_fence: Tukey's inner fences, see ``tukey_fences``.
-        below, above: How many samples lie outside each fence; they are counted everywhere, never dropped.
+        below, above, outside: How many samples lie below the low fence, above the high one, both; never dropped.
     """
 
     count: int
@@ -93,6 +93,7 @@ class Spread:
     high_fence: float
     below: int
     above: int
+    outside: int
 
 
 def spread(samples: Sequence[float] | FloatArray) -> Spread:
@@ -100,6 +101,7 @@ def spread(samples: Sequence[float] | FloatArray) -> Spread:
     values = np.asarray(samples, np.float64)
     mean, median = float(values.mean()), float(np.median(values))
     low, high = tukey_fences(values)
+    below, above = int((values < low).sum()), int((values > high).sum())
     return Spread(
         count=len(values),
         mean=mean,
@@ -110,8 +112,9 @@ def spread(samples: Sequence[float] | FloatArray) -> Spread:
         most=float(values.max()),
         low_fence=low,
         high_fence=high,
-        below=int((values < low).sum()),
-        above=int((values > high).sum()),
+        below=below,
+        above=above,
+        outside=below + above,
     )
 
 

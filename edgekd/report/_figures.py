@@ -9,6 +9,7 @@ import numpy as np
 
 from edgekd.compare import Comparison, Interval, Row, compare, interval
 from edgekd.core import units
+from edgekd.core.numerics import Spread, spread
 from edgekd.core.result import AGREEMENT, BenchmarkResult, Candidate, EngineRow
 
 
@@ -62,6 +63,10 @@ class Figures:
         throughput_interval_per_s: (low, high), its 95 % interval.
         speedup: Against the result's first candidate; None for that one itself.
         score: The primary metric, where there is one.
+        score_shown: The same in the unit of the metric's head.
+        onnx_mib: The ONNX file's size, None where not known.
+        spread: Of all latencies, milliseconds.
+        strip_ms: (low, high) of the axis on which every latency is drawn; what lies above stands at its edge.
     """
 
     name: str
@@ -76,6 +81,10 @@ class Figures:
     throughput_interval_per_s: tuple[float, float]
     speedup: Interval | None
     score: float | None
+    score_shown: float | None
+    onnx_mib: float | None
+    spread: Spread
+    strip_ms: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,26 @@ def candidate_table(result: BenchmarkResult) -> Table:
     )
     lines = zip(figures(result), result.candidates, strict=True)
     return Table(heads, tuple(_cells(line, candidate, result) for line, candidate in lines))
+
+
+def spread_table(result: BenchmarkResult) -> Table:
+    """Make the table of how each candidate's latencies scatter; none is dropped."""
+    heads = (
+        *("candidate", "samples", "mean ms", "median ms", "MAD ms", "CV %", "min ms", "max ms"),
+        *("fences ms", "outside", "below", "above"),
+    )
+    return Table(heads, tuple((c.name, *_scatter(spread(c.latencies_ms))) for c in result.candidates))
+
+
+def _scatter(found: Spread) -> tuple[str, ...]:
+    return (
+        str(found.count),
+        *(units.ms(value) for value in (found.mean, found.median, found.mad)),
+        "–" if found.cv is None else f"{100 * found.cv:.1f}",
+        *(units.ms(value) for value in (found.least, found.most)),
+        f"{units.ms(found.low_fence)} to {units.ms(found.high_fence)}",
+        *(str(count) for count in (found.outside, found.below, found.above)),
+    )
 
 
 def _shown_metrics(result: BenchmarkResult) -> tuple[str, ...]:
@@ -193,6 +222,11 @@ def metric_amount(metric: str, change: float) -> str:
     return text.replace(" %", " points")
 
 
+def metric_decimals(metric: str) -> int:
+    """Return with how many decimals a figure is written."""
+    return _metric(metric).decimals
+
+
 def metric_scale(metric: str) -> float:
     """Return what a figure is multiplied with to be in the unit of its head."""
     return _metric(metric).scale
@@ -241,6 +275,8 @@ def _signed(metric: str, value: float) -> str:
 
 def _figures(candidate: Candidate, speedup: Interval | None, result: BenchmarkResult) -> Figures:
     least_ms, most_ms = interval(candidate.block_means_ms, np.mean)
+    metric, scatter, p99_ms = result.primary_metric, spread(candidate.latencies_ms), candidate.percentile_ms(99)
+    score = candidate.accuracy.get(metric)
     return Figures(
         name=candidate.name,
         role=candidate.role,
@@ -248,12 +284,17 @@ def _figures(candidate: Candidate, speedup: Interval | None, result: BenchmarkRe
         p50_ms=candidate.percentile_ms(50),
         p90_ms=candidate.percentile_ms(90),
         p95_ms=candidate.percentile_ms(95),
-        p99_ms=candidate.percentile_ms(99),
+        p99_ms=p99_ms,
         median_ms=interval(candidate.block_medians_ms),
         throughput_per_s=candidate.throughput_per_s,
         throughput_interval_per_s=(1000 / most_ms, 1000 / least_ms),
         speedup=speedup,
-        score=candidate.accuracy.get(result.primary_metric),
+        score=score,
+        score_shown=None if score is None else score * metric_scale(metric),
+        onnx_mib=candidate.onnx_bytes / units.MIB if candidate.onnx_bytes else None,
+        spread=scatter,
+        # One sample far out would press all others flat.
+        strip_ms=(scatter.least, min(scatter.most, max(p99_ms, scatter.high_fence))),
     )
 
 

@@ -107,7 +107,7 @@ def test_spread_agrees_with_its_definitions(values: list[float]) -> None:
     assert found.least <= found.median <= found.most
     assert found.mad == np.median([abs(value - found.median) for value in values])
     outside = [value for value in values if not found.low_fence <= value <= found.high_fence]
-    assert len(outside) == found.below + found.above <= len(values) / 2
+    assert len(outside) == found.outside == found.below + found.above <= len(values) / 2
     doubled = spread([2 * value for value in values])
     assert doubled.mad == pytest.approx(2 * found.mad)
     assert (doubled.cv is None) == (found.cv is None)

@@ -86,7 +86,9 @@ class Tab:
 
     def run(self, script: str) -> Any:
         """Return what ``script``, an expression or a promise of one, comes to. Raises RuntimeError where it throws."""
-        found = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
+        found = self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
+        )
         if "exceptionDetails" in found:
             raise RuntimeError(str(found["exceptionDetails"]))
         return found["result"].get("value")
