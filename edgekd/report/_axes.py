@@ -25,15 +25,13 @@ class Axis:
     digits: int | None = None
 
 
-def log_axis(values: Sequence[float], margin: float) -> Axis | None:
+def log_axis(values: Sequence[float], margin: float) -> Axis:
     """Make a logarithmic axis.
 
     Args:
-        values: What it must hold, above 0; None is returned where there are none.
+        values: What it must hold: one or more, above 0.
         margin: What its ends lie beyond the least and the most, as a factor.
     """
-    if not values:
-        return None
     low, high = min(values) / margin, max(values) * margin
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [_round(step * 10.0**power) for power in powers for step in _STEPS]

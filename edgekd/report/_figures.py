@@ -63,7 +63,7 @@ class Figures:
         throughput_interval_per_s: (low, high), its 95 % interval.
         speedup: Against the result's first candidate; None for that one itself.
         score: The primary metric, where there is one.
-        score_shown: The same in the unit of the metric's head.
+        score_shown: The same in the unit of the metric's head; None where no chart can show it.
         onnx_mib: The ONNX file's size, None where not known.
         spread: Of all latencies, milliseconds.
         strip_ms: (low, high) of the axis on which every latency is drawn; what lies above stands at its edge.
@@ -222,6 +222,11 @@ def metric_amount(metric: str, change: float) -> str:
     return text.replace(" %", " points")
 
 
+def is_drawable(score: float) -> bool:
+    """Whether an axis can hold it: NaN and infinity (1e308 in a result's JSON) it cannot."""
+    return abs(score) < 1e300
+
+
 def metric_decimals(metric: str) -> int:
     """Return with how many decimals a figure is written."""
     return _metric(metric).decimals
@@ -290,7 +295,7 @@ def _figures(candidate: Candidate, speedup: Interval | None, result: BenchmarkRe
         throughput_interval_per_s=(1000 / most_ms, 1000 / least_ms),
         speedup=speedup,
         score=score,
-        score_shown=None if score is None else score * metric_scale(metric),
+        score_shown=score * metric_scale(metric) if score is not None and is_drawable(score) else None,
         onnx_mib=candidate.onnx_bytes / units.MIB if candidate.onnx_bytes else None,
         spread=scatter,
         # One sample far out would press all others flat.

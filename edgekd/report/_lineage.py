@@ -13,6 +13,8 @@ from edgekd.core.result import BenchmarkResult
 
 # <role>/<scheme>.onnx, <role>/<backend>/<scheme>.engine; an engine alone beside its result.
 _DEPTHS = ("", "*/", "*/*/")
+# A stage that begins a chain → what it begins with.
+ORIGINS = {"export": "checkpoint", "adopt": "source ONNX"}
 _WHAT = {"engine": "engine", "onnx": "ONNX", "checkpoint": "checkpoint"}
 
 
@@ -21,7 +23,7 @@ class Link:
     """One file of the chain.
 
     Attributes:
-        what: Which kind of file: "engine", "ONNX", "checkpoint"; "source" where nobody says.
+        what: Which kind of file: "engine", "ONNX", "checkpoint", "source ONNX"; "file" where nobody says.
         name: The file's name; "" where its manifest is not at hand.
         stage: The verb that made it; "" where its manifest is not at hand.
         sha256: Its digest.
@@ -48,7 +50,7 @@ def chains(result: BenchmarkResult, manifests: Mapping[str, Artifact]) -> dict[s
 
 def beside(result_path: Path) -> dict[str, Artifact]:
     """Read the manifests of the run that left ``result_path``: sha256 → artifact; files themselves are not opened."""
-    found = {}
+    found: dict[str, Artifact] = {}
     # Where a run leaves them, and no deeper: a result may lie in anybody's home.
     for manifest in (path for depth in _DEPTHS for path in sorted(result_path.parent.glob(f"{depth}*.json"))):
         path = manifest.with_suffix("")
@@ -62,7 +64,8 @@ def beside(result_path: Path) -> dict[str, Artifact]:
 
 
 def _chain(engine: str, onnx: str, manifests: Mapping[str, Artifact]) -> tuple[Link, ...]:
-    links, sha256 = [], engine
+    links: list[Link] = []
+    sha256 = engine
     while sha256 and sha256 not in {link.sha256 for link in links}:
         made = manifests.get(sha256)
         if made is None:
@@ -75,9 +78,9 @@ def _chain(engine: str, onnx: str, manifests: Mapping[str, Artifact]) -> tuple[L
 
 
 def _unsaid(sha256: str, engine: str, onnx: str, before: list[Link]) -> str:
-    """Say what a file without a manifest is: the result knows two, and export starts at a checkpoint."""
+    """Say what a file without a manifest is: the result knows two, and a chain's beginning is known by its stage."""
     if sha256 == engine:
         return "engine"
-    if sha256 == onnx or (before and before[-1].stage == "adopt"):
+    if sha256 == onnx:
         return "ONNX"
-    return "checkpoint" if before and before[-1].stage == "export" else "source"
+    return ORIGINS.get(before[-1].stage, "file") if before else "file"

@@ -18,6 +18,7 @@ from edgekd.core.result import BenchmarkResult
 from edgekd.report._axes import linear_axis, log_axis
 from edgekd.report._figures import (
     figures,
+    is_drawable,
     metric_decimals,
     metric_head,
     metric_scale,
@@ -37,7 +38,7 @@ _SHARES = (50, 90, 99)  # %, of inferences done: the percentiles that are read o
 def data(result: BenchmarkResult, pictures: Pictures, lineage: Mapping[str, tuple[Link, ...]]) -> dict[str, Any]:
     """Return everything the page shows that is not the result itself; no figure is worked out in the browser."""
     metric, lines = result.primary_metric, figures(result)
-    scores = [line.score_shown for line in lines if line.score_shown is not None and math.isfinite(line.score_shown)]
+    scores = [line.score_shown for line in lines if line.score_shown is not None]
     sizes = [line.onnx_mib for line in lines if line.onnx_mib is not None]
     baseline = result.baseline_accuracy.get(metric)
     return {
@@ -49,16 +50,13 @@ def data(result: BenchmarkResult, pictures: Pictures, lineage: Mapping[str, tupl
             "words": metric_words(metric, result.reference),
             "scale": metric_scale(metric),
             "decimals": metric_decimals(metric),
-            "baseline": None if baseline is None else baseline * metric_scale(metric),
+            "baseline": baseline * metric_scale(metric) if baseline is not None and is_drawable(baseline) else None,
         },
         "axes": {
-            "latency": asdict(log_axis([line.p50_ms for line in lines], 1.2) or linear_axis([0.0], 0.0)),
-            "size": asdict(axis) if (axis := log_axis(sizes, 1.4)) else None,
+            "latency": asdict(log_axis([line.p50_ms for line in lines], 1.2)),
+            "size": asdict(log_axis(sizes, 1.4)) if sizes else None,
             "score": asdict(linear_axis(scores, 0.14)) if scores else None,
-            "ecdf": asdict(
-                log_axis([end for line in lines for end in (line.spread.least, line.spread.most)], 1.05)
-                or linear_axis([0.0], 0.0)
-            ),
+            "ecdf": asdict(log_axis([end for f in lines for end in (f.spread.least, f.spread.most)], 1.05)),
         },
         "processes": [f"process {i + 1}" for i in range(max(len(c.runs) for c in result.candidates))],
         "shares": _SHARES,

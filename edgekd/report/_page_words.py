@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgekd.compare import Row, compare
 from edgekd.core import units
 from edgekd.core.result import BenchmarkResult, Candidate
-from edgekd.report._figures import interval_text, metric_amount, metric_value, metric_words
+from edgekd.report._figures import interval_text, is_drawable, metric_amount, metric_value, metric_words
 
 # MLPerf's names, in words.
 _SCENARIOS = {
@@ -77,7 +77,7 @@ def glance(result: BenchmarkResult) -> tuple[Tile, ...]:
         *(
             Tile(label, _from_to((a, b), unit), _smaller(row.ratios[key]))
             for label, key, a, b, unit in sizes
-            if key in row.ratios
+            if row.ratios.get(key)
         ),
     )
 
@@ -85,13 +85,14 @@ def glance(result: BenchmarkResult) -> tuple[Tile, ...]:
 def _score(row: Row, first: Candidate, other: Candidate, result: BenchmarkResult) -> list[Tile]:
     metric = result.primary_metric
     change = row.differences.get(metric)
-    if change is None:
+    if change is None or not is_drawable(change):
         return []
     values = [metric_value(metric, candidate.accuracy[metric]) for candidate in (first, other)]
     unit = metric_value(metric, other.accuracy[metric], unit=True).removeprefix(values[1]).strip()
     sign = "−" if change < 0 else "+"
     words = metric_words(metric, result.reference)
-    return [Tile(words[:1].upper() + words[1:], _from_to(values, unit), f"{sign}{metric_amount(metric, abs(change))}")]
+    label = words if words[1:2].isupper() else words[:1].upper() + words[1:]  # mIoU is a name
+    return [Tile(label, _from_to(values, unit), f"{sign}{metric_amount(metric, abs(change))}")]
 
 
 def _from_to(values: Iterable[str], unit: str) -> str:

@@ -24,7 +24,7 @@ from edgekd.report._figures import (
     notices,
     spread_table,
 )
-from edgekd.report._lineage import Link, beside, chains
+from edgekd.report._lineage import ORIGINS, Link, beside, chains
 from edgekd.report._page_data import CONFIDENCE, data, embedded, escaped
 from edgekd.report._page_words import glance, setup
 from edgekd.report._pictures import Pictures
@@ -46,6 +46,11 @@ class Origin:
 
     text: str
     chains: Mapping[str, tuple[Link, ...]]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the ``result.json`` that the page hands out."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 def render_file(path: Path) -> str:
@@ -86,7 +91,7 @@ def render(result: BenchmarkResult, pictures: Samples | None = None, origin: Ori
         "engines": _engines(result),
         "provenance": _provenance(result, origin),
         "result": escaped(origin.text),
-        "data": embedded(data(result, shown, origin.chains)),
+        "data": embedded({"sha256": origin.sha256, **data(result, shown, origin.chains)}),
         **{name: "" if holds else "hidden" for name, holds in shows.items()},
     }
     # One pass: a value that looks like a placeholder stays text.
@@ -152,17 +157,16 @@ def _provenance(result: BenchmarkResult, origin: Origin) -> str:
 
 def _chains(origin: Origin) -> str:
     """Draw each candidate's way back to its weights, digests cut to what tells them apart."""
-    digest = hashlib.sha256(origin.text.encode()).hexdigest()
     rows = "".join(
         f"<li><b>{html.escape(name)}</b><span>{' ← '.join(map(_link, links))}</span></li>"
         for name, links in origin.chains.items()
     )
-    whole = all(links and links[-1].what in ("checkpoint", "source") for links in origin.chains.values())
+    whole = all(links and links[-1].what in ORIGINS.values() for links in origin.chains.values())
     short = "" if whole else "<p>The manifests of the files further back do not lie beside this result.</p>"
     return (
-        f"<p>result.json, which the button above downloads, has sha256 <code>{digest}</code>. It was measured on these "
-        f'engines, each made from what stands to its right; whole digests are below.</p><ul class="chains">{rows}</ul>'
-        f"{short}"
+        f"<p>result.json, which the button above downloads, has sha256 <code>{origin.sha256}</code>. It was measured "
+        f"on these engines, each made from what stands to its right; whole digests are below.</p>"
+        f'<ul class="chains">{rows}</ul>{short}'
     )
 
 

@@ -114,6 +114,7 @@ const msOf = (block) => block.map((ns) => ns / 1e6);
 
 // Some 4000 dots are all that can be told apart; whatever lies outside the fences is always among them.
 function stripPaths(c, f, x0, band, y) {
+  const r = f.spread.outside > 60 ? 2 : 3.2, tip = r + 1;
   const stride = Math.max(1, Math.ceil(f.spread.count / 4000));
   const paths = { dots: "", outside: "", beyond: "", medians: "" };
   let b = 0;
@@ -122,8 +123,8 @@ function stripPaths(c, f, x0, band, y) {
       const block = msOf(ns), from = x0 + b++ * band;
       block.forEach((v, k) => {
         const px = (from + ((k + 0.5) / block.length) * band).toFixed(1);
-        if (v > f.strip_ms[1]) paths.beyond += `M${px} ${(y(v) - 5).toFixed(1)}l4 7h-8z`;
-        else if (v < f.spread.low_fence || v > f.spread.high_fence) paths.outside += `M${px - 3.2} ${y(v).toFixed(1)}a3.2 3.2 0 1 0 6.4 0a3.2 3.2 0 1 0 -6.4 0`;
+        if (v > f.strip_ms[1]) paths.beyond += `M${px} ${(y(v) - tip).toFixed(1)}l${tip} ${1.7 * tip}h${-2 * tip}z`;
+        else if (v < f.spread.low_fence || v > f.spread.high_fence) paths.outside += `M${(px - r).toFixed(1)} ${y(v).toFixed(1)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
         else if (k % stride === 0) paths.dots += `M${px} ${y(v).toFixed(1)}h0`;
       });
       const middle = y(median(ascending(block))).toFixed(1), inset = Math.min(1, band / 8);
@@ -164,14 +165,15 @@ function strip(c, i, width, y0, y1) {
   processBands(group, c, 0, band, y0, y1);
   const paths = stripPaths(c, f, 0, band, y), ink = { fill: "none", stroke: "var(--ink)" };
   const fence = (v) => (v > low && v < high ? `M0 ${y(v)}H${right}` : "");
+  const count = told("text", { class: "small", x: width, y: y0 - 22, "text-anchor": "end" }, "{} of {} outside the fences", [`figures.${i}.spread.outside`, `figures.${i}.spread.count`]);
   group.append(
     make("path", { d: fence(f.spread.low_fence) + fence(f.spread.high_fence), fill: "none", stroke: "var(--soft)", "stroke-width": 1, "stroke-dasharray": "3 3" }),
     make("path", { d: paths.dots, stroke: colour(c.role), "stroke-width": f.spread.count > 1000 ? 3 : 5, "stroke-linecap": "round", opacity: 0.75, fill: "none" }),
     make("path", { d: paths.medians, ...ink, "stroke-width": 1.6 }),
     make("path", { d: paths.outside, class: "outside" }),
     make("path", { d: paths.beyond, class: "outside beyond" }),
-    make("text", { class: "name", x: 0, y: y0 - 22 }, shortName(c.name, width * 0.5), make("title", {}, c.name)),
-    told("text", { class: "small", x: width, y: y0 - 22, "text-anchor": "end" }, "{} of {} outside the fences", [`figures.${i}.spread.outside`, `figures.${i}.spread.count`]),
+    make("text", { class: "name", x: 0, y: y0 - 22 }, shortName(c.name, width - textWidth(count.textContent, 11) - 12), make("title", {}, c.name)),
+    count,
     ...stripLabels(f, i, y, right, low, high),
   );
   return group;

@@ -11,7 +11,7 @@ from typing import Any
 
 MIB = 1024 * 1024
 POWERS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?:e([-+]?\d+))?(?: ([kMGT])(?!\w))?")
+NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?:e([-+]?\d{1,3})\b)?(?: ([kMGT])(?!\w))?")
 # Which figures of a candidate a column shows; any other column may show any of them.
 COLUMNS = {
     "params": r"\.parameters$", "MACs": r"\.macs$",

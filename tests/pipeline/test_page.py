@@ -13,7 +13,7 @@ from edgekd.core.result import read_result
 from edgekd.report import html
 from tests.pipeline import chromium
 from tests.pipeline.page_figures import Shown, misfits
-from tests.unit.report.example_result import bare, pictures
+from tests.unit.report.example_result import agreeing, bare, pictures
 from tests.unit.report.test_html import EVIL, evil
 
 BASELINE = Path("benchmarks/baselines/workstation/edsr_from_edsr.json")
@@ -103,8 +103,17 @@ def test_every_figure_is_in_the_json_and_nothing_is_asked_for(tab, recorded, tmp
     assert complaints(tab) == []
 
 
-@pytest.mark.parametrize("result", [bare(), evil()], ids=["bare", "hostile"])
-def test_odd_results_are_drawn_too(tab, tmp_path, result):
+def unscored():
+    """One score that is infinite, as of equal pictures, and one that is none."""
+    candidates = list(agreeing().candidates)
+    for at, score in ((0, float("inf")), (2, float("nan"))):
+        candidates[at] = replace(candidates[at], accuracy={**candidates[at].accuracy, "agreement_miou": score})
+    return replace(agreeing(), candidates=tuple(candidates))
+
+
+@pytest.mark.parametrize("make", [bare, evil, unscored], ids=["bare", "hostile", "unscored"])
+def test_odd_results_are_drawn_too(tab, tmp_path, make):
+    result = make()
     show(tab, html.render(result), tmp_path, PHONE)
     assert complaints(tab) == []
     assert not too_wide(tab)
@@ -233,5 +242,5 @@ def test_light_and_dark_and_paper_have_their_own_colours(tab, recorded, tmp_path
     tab.call("Emulation.setEmulatedMedia", media="print", features=scheme)
     printed, button = tab.run(background), tab.run("document.getElementById('download').offsetParent === null")
     tab.call("Emulation.setEmulatedMedia", media="", features=[])
-    assert printed == light
+    assert printed == "rgb(255, 255, 255)"
     assert button

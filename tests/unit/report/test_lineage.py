@@ -66,7 +66,14 @@ def test_a_missing_link_is_not_guessed(run):
     (folder / "model/exported.onnx.json").unlink()
     (folder / "model/simplified.onnx.json").unlink()
     (chain,) = chains(result(engine, int8), beside(folder / "result.json")).values()
-    assert said(chain)[-1] == ("source", "", "", exported)
+    assert said(chain)[-1] == ("file", "", "", exported)
+
+
+def test_an_adopted_network_begins_with_somebodys_onnx(tmp_path):
+    adopted = write(tmp_path / "model/adopted.onnx", "onnx", "adopt", WEIGHTS, "graph")
+    engine = write(tmp_path / "model/null/fp32.engine", "engine", "build", adopted, "engine")
+    (chain,) = chains(result(engine, adopted), beside(tmp_path / "result.json")).values()
+    assert [link.what for link in chain] == ["engine", "ONNX", "source ONNX"]
 
 
 def test_what_is_broken_or_lies_deeper_is_not_read(run):

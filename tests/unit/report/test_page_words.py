@@ -45,6 +45,11 @@ def test_tiles_set_the_student_beside_the_teacher_at_one_precision():
     assert tiles["Peak memory"] == ("95.4 → 95.4 MiB", "as large")
 
 
+def test_agreement_is_named_in_its_tile():
+    tiles = {tile.label: (tile.figure, tile.change) for tile in glance(agreeing())}
+    assert tiles["mIoU agreement with teacher/fp32"] == ("100.00 → 84.00 %", "−16.00 points")
+
+
 def test_one_candidate_alone_has_no_tiles():
     assert glance(bare()) == ()
 
