@@ -296,7 +296,7 @@ def _measured(walk: Walk) -> Finished:
     page_by = Provenance("report", (measured.sha256,), "", {"edgekd": __version__})
 
     def make() -> Artifact:
-        write_atomic(page, family.load("report", "html").render(read_result(out), suite.pictures(out)))
+        write_atomic(page, family.load("report", "html").render_file(out))
         artifact = Artifact("report", page, sha256_of(page), made_by=page_by)
         save_manifest(artifact)
         return artifact

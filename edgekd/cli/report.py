@@ -32,7 +32,9 @@ def command(
     if not hasattr(writer, "render"):
         known = [name for name in family.names("report") if hasattr(family.load("report", name), "render")]
         raise UnknownName.among("format of a result", format_, known)
-    text = writer.render(read_result(result), suite.pictures(result))
+    # A writer may want what lies beside the result, too.
+    whole = getattr(writer, "render_file", None)
+    text = whole(result) if whole else writer.render(read_result(result), suite.pictures(result))
     if output is None:
         typer.echo(text, nl=False)
     else:

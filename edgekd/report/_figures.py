@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgekd.compare import Comparison, Interval, Row, compare, interval, ratio
 from edgekd.core import units
+from edgekd.core.numerics import Spread, spread
 from edgekd.core.result import AGREEMENT, STAGES, BenchmarkResult, Candidate, EngineRow
 
 
@@ -51,60 +52,6 @@ _RATIOS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """One candidate's line in every table.
-
-    Attributes:
-        name, role, precision: The candidate.
-        p50_ms, p90_ms, p95_ms, p99_ms: Latency percentiles over all samples.
-        median_ms: (low, high), 95 % interval of the median, over processes and blocks.
-        throughput_per_s: Inferences per second, back to back.
-        throughput_interval_per_s: (low, high), its 95 % interval.
-        speedup: Against the result's first candidate; None for that one itself.
-        score: The primary metric, where there is one.
-    """
-
-    name: str
-    role: str
-    precision: str
-    p50_ms: float
-    p90_ms: float
-    p95_ms: float
-    p99_ms: float
-    median_ms: tuple[float, float]
-    throughput_per_s: float
-    throughput_interval_per_s: tuple[float, float]
-    speedup: Interval | None
-    score: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Text cells; the first column is left-aligned, the others right."""
-
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-def figures(result: BenchmarkResult) -> tuple[Figures, ...]:
-    """Work out every candidate's figures, in the result's order."""
-    speedups = {row.candidate: row.speedup for row in compare([result]).rows}
-    return tuple(_figures(candidate, speedups.get(candidate.name), result) for candidate in result.candidates)
-
-
-def candidate_table(result: BenchmarkResult) -> Table:
-    """Make the main table: what each candidate costs and what it reaches."""
-    heads = (
-        *("candidate", "precision", "params", "MACs", "ONNX MiB", "p50 ms", "p90 ms", "p95 ms", "p99 ms", "per s"),
-        *("vs first (95 %)", "peak MiB"),
-        *(("mJ",) if _has_energy(result) else ()),
-        *map(metric_head, _shown_metrics(result)),
-    )
-    lines = zip(figures(result), result.candidates, strict=True)
-    return Table(heads, tuple(_cells(line, candidate, result) for line, candidate in lines))
-
-
-@dataclass(frozen=True, slots=True)
 class Stages:
     """One candidate's way from the picture to the answer.
 
@@ -119,6 +66,72 @@ class Stages:
     medians_ms: dict[str, float]
     speedup: Interval | None
     around: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One candidate's line in every table.
+
+    Attributes:
+        name, role, precision: The candidate.
+        p50_ms, p90_ms, p95_ms, p99_ms: Latency percentiles over all samples.
+        median_ms: (low, high), 95 % interval of the median, over processes and blocks.
+        throughput_per_s: Samples per second, back to back.
+        throughput_interval_per_s: (low, high), its 95 % interval.
+        speedup: Against the result's first candidate; None for that one itself.
+        score: The primary metric, where there is one.
+        score_shown: The same in the unit of the metric's head; None where no chart can show it.
+        onnx_mib: The ONNX file's size, None where not known.
+        spread: Of all latencies, milliseconds.
+        strip_ms: (low, high) of the axis on which every latency is drawn; what lies above stands at its edge.
+        stages: From the picture to the answer, where that was timed.
+    """
+
+    name: str
+    role: str
+    precision: str
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    median_ms: tuple[float, float]
+    throughput_per_s: float
+    throughput_interval_per_s: tuple[float, float]
+    speedup: Interval | None
+    score: float | None
+    score_shown: float | None
+    onnx_mib: float | None
+    spread: Spread
+    strip_ms: tuple[float, float]
+    stages: Stages | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Text cells; the first column is left-aligned, the others right."""
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def figures(result: BenchmarkResult) -> tuple[Figures, ...]:
+    """Work out every candidate's figures, in the result's order."""
+    speedups = {row.candidate: row.speedup for row in compare([result]).rows}
+    split = {line.name: line for line in stages(result)}
+    lines = (_figures(candidate, speedups.get(candidate.name), result) for candidate in result.candidates)
+    return tuple(replace(line, stages=split.get(line.name)) for line in lines)
+
+
+def candidate_table(result: BenchmarkResult) -> Table:
+    """Make the main table: what each candidate costs and what it reaches."""
+    heads = (
+        *("candidate", "precision", "params", "MACs", "ONNX MiB", "p50 ms", "p90 ms", "p95 ms", "p99 ms", "per s"),
+        *("vs first (95 %)", "peak MiB"),
+        *(("mJ",) if _has_energy(result) else ()),
+        *map(metric_head, _shown_metrics(result)),
+    )
+    lines = zip(figures(result), result.candidates, strict=True)
+    return Table(heads, tuple(_cells(line, candidate, result) for line, candidate in lines))
 
 
 def stages(result: BenchmarkResult) -> tuple[Stages, ...]:
@@ -154,6 +167,26 @@ def _has_energy(result: BenchmarkResult) -> bool:
 
 def _mean_mj(candidate: Candidate) -> float | None:
     return float(np.mean(candidate.energy.mj)) if candidate.energy else None
+
+
+def spread_table(result: BenchmarkResult) -> Table:
+    """Make the table of how each candidate's latencies scatter; none is dropped."""
+    heads = (
+        *("candidate", "samples", "mean ms", "median ms", "MAD ms", "CV %", "min ms", "max ms"),
+        *("fences ms", "outside", "below", "above"),
+    )
+    return Table(heads, tuple((c.name, *_scatter(spread(c.latencies_ms))) for c in result.candidates))
+
+
+def _scatter(found: Spread) -> tuple[str, ...]:
+    return (
+        str(found.count),
+        *(units.ms(value) for value in (found.mean, found.median, found.mad)),
+        "–" if found.cv is None else f"{100 * found.cv:.1f}",
+        *(units.ms(value) for value in (found.least, found.most)),
+        f"{units.ms(found.low_fence)} to {units.ms(found.high_fence)}",
+        *(str(count) for count in (found.outside, found.below, found.above)),
+    )
 
 
 def _shown_metrics(result: BenchmarkResult) -> tuple[str, ...]:
@@ -257,6 +290,16 @@ def metric_amount(metric: str, change: float) -> str:
     return text.replace(" %", " points")
 
 
+def is_drawable(score: float) -> bool:
+    """Whether an axis can hold it: NaN and infinity (1e308 in a result's JSON) it cannot."""
+    return abs(score) < 1e300
+
+
+def metric_decimals(metric: str) -> int:
+    """Return with how many decimals a figure is written."""
+    return _metric(metric).decimals
+
+
 def metric_scale(metric: str) -> float:
     """Return what a figure is multiplied with to be in the unit of its head."""
     return _metric(metric).scale
@@ -305,6 +348,8 @@ def _signed(metric: str, value: float) -> str:
 
 def _figures(candidate: Candidate, speedup: Interval | None, result: BenchmarkResult) -> Figures:
     least_ms, most_ms = interval(candidate.block_means_ms, np.mean)
+    metric, scatter, p99_ms = result.primary_metric, spread(candidate.latencies_ms), candidate.percentile_ms(99)
+    score = candidate.accuracy.get(metric)
     return Figures(
         name=candidate.name,
         role=candidate.role,
@@ -312,12 +357,17 @@ def _figures(candidate: Candidate, speedup: Interval | None, result: BenchmarkRe
         p50_ms=candidate.percentile_ms(50),
         p90_ms=candidate.percentile_ms(90),
         p95_ms=candidate.percentile_ms(95),
-        p99_ms=candidate.percentile_ms(99),
+        p99_ms=p99_ms,
         median_ms=interval(candidate.block_medians_ms),
         throughput_per_s=candidate.throughput_per_s,
         throughput_interval_per_s=(1000 / most_ms, 1000 / least_ms),
         speedup=speedup,
-        score=candidate.accuracy.get(result.primary_metric),
+        score=score,
+        score_shown=score * metric_scale(metric) if score is not None and is_drawable(score) else None,
+        onnx_mib=candidate.onnx_bytes / units.MIB if candidate.onnx_bytes else None,
+        spread=scatter,
+        # One sample far out would press all others flat.
+        strip_ms=(scatter.least, min(scatter.most, max(p99_ms, scatter.high_fence))),
     )
 
 

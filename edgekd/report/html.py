@@ -8,41 +8,71 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from edgekd.bench.shown import INPUT
-from edgekd.core.result import BenchmarkResult, Candidate
+from edgekd.bench import suite
+from edgekd.core.numerics import FENCE_IQR
+from edgekd.core.result import BenchmarkResult, Candidate, read_result
 from edgekd.core.samples import Samples
 from edgekd.report._figures import (
     Table,
     candidate_table,
-    conditions_line,
     engine_table,
-    figures,
-    metric_head,
-    metric_scale,
-    metric_value,
-    metric_words,
     notices,
+    spread_table,
+    stage_table,
 )
 from edgekd.report._ledger import lines
-from edgekd.report._pictures import ORIGINAL, Picture, Pictures, png, true_label
+from edgekd.report._lineage import ORIGINS, Link, beside, chains
+from edgekd.report._page_data import CONFIDENCE, data, embedded, escaped
+from edgekd.report._page_words import glance, setup
+from edgekd.report._pictures import Pictures
 from edgekd.report._verdict import sentences
 
 FILE_NAME = "report.html"
 
-_LOOK = 32  # pixels: the grain in which the first crop is placed
+_SCRIPTS = ("page_charts.js", "page_pictures.js", "page.js")
 
 
-def render(result: BenchmarkResult, pictures: Samples | None = None) -> str:
-    """Return the whole page as text."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a result is from.
+
+    Attributes:
+        text: Of its ``result.json``, which the page hands out again to the byte.
+        chains: Candidate → its engine and what that was made of, see ``_lineage.chains``.
+    """
+
+    text: str
+    chains: Mapping[str, tuple[Link, ...]]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the ``result.json`` that the page hands out."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def render_file(path: Path) -> str:
+    """Return the page of a ``result.json``, with the pictures and the provenance that lie beside it."""
+    result = read_result(path)
+    return render(result, suite.pictures(path), Origin(_text(path, result), chains(result, beside(path))))
+
+
+def render(result: BenchmarkResult, pictures: Samples | None = None, origin: Origin | None = None) -> str:
+    """Return the whole page as text.
+
+    Args:
+        result: What to show.
+        pictures: What to look at.
+        origin: Where the result is from; default: what the result itself holds.
+    """
     shown = Pictures.of(pictures, result) if pictures else Pictures({})
+    origin = origin or Origin(result.to_json(), chains(result, {}))
     headline, *rest = sentences(result)
-    script, style = (_file(name) for name in ("page.js", "page.css"))
+    style, script = _file("page.css"), "".join(map(_file, _SCRIPTS))
     # Only this very script may run, so that no text from a result ever can; and nothing may be fetched.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     shows = {"has_accuracy": any(c.accuracy for c in result.candidates), "has_pictures": bool(shown.samples)}
@@ -52,90 +82,44 @@ def render(result: BenchmarkResult, pictures: Samples | None = None) -> str:
         "script": script,
         "title": html.escape(result.title),
         "headline": html.escape(headline),
-        "rest": html.escape(" ".join(rest)),
-        "conditions": html.escape(conditions_line(result)),
+        "glance": _glance(result),
+        "rest": "".join(f"<li>{html.escape(sentence)}</li>" for sentence in rest),
+        "setup": _dl(setup(result)),
+        "confidence": str(CONFIDENCE),
+        "fence": str(FENCE_IQR),
         "score_title": html.escape(_score_title(result)),
         "candidates": _table(candidate_table(result)),
+        "spreads": _table(spread_table(result), (0,)),
+        "stages": _stages(result),
         "engines": _engines(result),
-        "provenance": _provenance(result),
-        "data": _embedded(_data(result, shown)),
+        "provenance": _provenance(result, origin),
+        "result": escaped(origin.text),
+        "data": embedded({"sha256": origin.sha256, **data(result, shown, origin.chains)}),
         **{name: "" if holds else "hidden" for name, holds in shows.items()},
     }
     # One pass: a value that looks like a placeholder stays text.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match.group(1)], _file("page.html"))
 
 
+def _text(path: Path, result: BenchmarkResult) -> str:
+    """Return the file's own text, where a page can carry it to the byte and a browser can read it."""
+    text = path.read_bytes().decode(errors="replace")
+    try:
+        json.loads(text, parse_constant=float)
+    except ValueError:
+        return result.to_json()
+    kept = not re.search(r"\\u00(3c|3e|26)|[\r\ufffd]|\b(NaN|Infinity)\b", text, re.IGNORECASE)
+    return text if kept else result.to_json()
+
+
 def _file(name: str) -> str:
     return (resources.files("edgekd.report") / name).read_text(encoding="utf-8")
 
 
-def _data(result: BenchmarkResult, pictures: Pictures) -> dict[str, Any]:
-    metric = result.primary_metric
-    return {
-        "result": json.loads(result.to_json()),
-        "figures": [asdict(figure) for figure in figures(result)],
-        "metric": {
-            "key": metric,
-            "head": metric_head(metric),
-            "words": metric_words(metric, result.reference),
-            "scale": metric_scale(metric),
-        },
-        "legend": [{"name": name, "colour": "rgb({}, {}, {})".format(*rgb)} for name, rgb in pictures.legend],
-        "restores": true_label(result) == ORIGINAL,
-        "samples": [
-            {**_sample(name, row, result), "answers": pictures.answers.get(name, ())}
-            for name, row in pictures.samples.items()
-        ],
-    }
-
-
-def _sample(name: str, row: Sequence[Picture], result: BenchmarkResult) -> dict[str, Any]:
-    high, wide = row[-1].image.shape[:2]
-    shots = [
-        {
-            "label": picture.label,
-            "caption": _caption(picture, result),
-            "url": "data:image/png;base64," + base64.b64encode(png(picture.image)).decode(),
-        }
-        for picture in row
-    ]
-    # The whole picture is what the network saw, where that is at hand, else the last, which is the truth.
-    whole = 0 if row[0].label == INPUT else len(row) - 1
-    return {"name": name, "wide": wide, "high": high, "look": _look(row), "shots": shots, "whole": whole}
-
-
 def _score_title(result: BenchmarkResult) -> str:
     if result.reference:
-        return f"Agreement with {result.reference}, not accuracy, against latency"
-    return "Accuracy against latency"
-
-
-def _caption(picture: Picture, result: BenchmarkResult) -> str:
-    metric, score = result.primary_metric, picture.score
-    if score is None:
-        return ""
-    here = " of this picture" if metric in result.set_metrics else ""
-    return f"{metric_value(metric, score, unit=True)} {metric_words(metric, result.reference)}{here}"
-
-
-def _look(row: Sequence[Picture]) -> tuple[float, float]:
-    """Return (x, y), shares of the picture: where the first way of making it is furthest from the last."""
-    made = [picture for picture in row if picture.label != INPUT] or row
-    row = made if len(made) > 1 else row
-    first, last = row[0].image.astype(np.float32), row[-1].image.astype(np.float32)
-    high, wide = (size - size % _LOOK for size in last.shape[:2])
-    if first.shape != last.shape or not high or not wide:
-        return 0.5, 0.5
-    error = np.square(first - last)[:high, :wide].sum(axis=2)
-    tiles = error.reshape(high // _LOOK, _LOOK, wide // _LOOK, _LOOK).sum(axis=(1, 3))
-    y, x = np.unravel_index(int(tiles.argmax()), tiles.shape)
-    return (float(x) + 0.5) * _LOOK / last.shape[1], (float(y) + 0.5) * _LOOK / last.shape[0]
-
-
-def _embedded(data: Any) -> str:
-    """Write JSON that cannot end the script element it stands in, nor be cut by a line separator."""
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        return f"Agreement with {result.reference}, not accuracy, against latency and size"
+    return "Accuracy against latency and size"
 
 
 def _table(table: Table, text_columns: Sequence[int] = (0, 1)) -> str:
@@ -145,7 +129,27 @@ def _table(table: Table, text_columns: Sequence[int] = (0, 1)) -> str:
         return f"<tr>{''.join(inner)}</tr>"
 
     body = "".join(row(cells, "td") for cells in table.rows)
-    return f'<div class="scroll"><table><thead>{row(table.heads, "th")}</thead><tbody>{body}</tbody></table></div>'
+    table_ = f"<table><thead>{row(table.heads, 'th')}</thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="Table, scrolls sideways">{table_}</div>'
+
+
+def _glance(result: BenchmarkResult) -> str:
+    tiles = (
+        f"<div><dt>{html.escape(tile.label)}</dt><dd>{html.escape(tile.figure)}</dd>"
+        f"<dd class=than>{html.escape(tile.change)}</dd></div>"
+        for tile in glance(result)
+    )
+    return f'<dl class="glance">{inner}</dl>' if (inner := "".join(tiles)) else ""
+
+
+def _stages(result: BenchmarkResult) -> str:
+    if (table := stage_table(result)) is None:
+        return ""
+    return (
+        f"<section><h2>From picture to answer</h2>{_table(table, (0,))}"
+        '<p class="key">Median of each stage on one picture, after the latencies, in the same processes: what the '
+        "engine's latency leaves out. “vs first” is of the whole way.</p></section>"
+    )
 
 
 def _engines(result: BenchmarkResult) -> str:
@@ -153,29 +157,51 @@ def _engines(result: BenchmarkResult) -> str:
         return ""
     said = "".join(f'<p class="notice">{html.escape(notice)}</p>' for notice in notices(result.engines))
     table = _table(engine_table(result.engines), (0, 1, 2, 4))
-    return f"<section><h2>Engines: what each library accepted</h2>{said}{table}</section>"
+    return f'<section class="engines"><h2>Engines: what each library accepted</h2>{said}{table}</section>'
 
 
-def _provenance(result: BenchmarkResult) -> str:
+def _provenance(result: BenchmarkResult, origin: Origin) -> str:
     notes = [*result.notes, *(f"{c.name}: {note}" for c in result.candidates for note in c.notes)]
-    parts = [_list("Notes", notes), _list("While it was measured", lines(result)), _list("Steps", result.steps)]
-    parts.append(_pairs("Conditions", {k: _plain(v) for k, v in asdict(result.conditions).items()}))
-    parts += [_pairs(candidate.name, _identity(candidate)) for candidate in result.candidates]
+    parts = [_chains(origin), _list("Notes", notes), _list("While it was measured", lines(result))]
+    parts.append(_list("Steps", result.steps))
+    parts.append(_pairs("Conditions, as recorded", {k: _plain(v) for k, v in asdict(result.conditions).items()}))
+    parts += [_pairs(c.name, _identity(c, origin.chains[c.name])) for c in result.candidates]
     return "".join(parts)
 
 
-def _identity(candidate: Candidate) -> dict[str, str]:
+def _chains(origin: Origin) -> str:
+    """Draw each candidate's way back to its weights, digests cut to what tells them apart."""
+    rows = "".join(
+        f"<li><b>{html.escape(name)}</b><span>{' ← '.join(map(_link, links))}</span></li>"
+        for name, links in origin.chains.items()
+    )
+    whole = all(links and links[-1].what in ORIGINS.values() for links in origin.chains.values())
+    short = "" if whole else "<p>The manifests of the files further back do not lie beside this result.</p>"
+    return (
+        f"<p>result.json, which the button above downloads, has sha256 <code>{origin.sha256}</code>. It was measured "
+        f"on these engines, each made from what stands to its right; whole digests are below.</p>"
+        f'<ul class="chains">{rows}</ul>{short}'
+    )
+
+
+def _link(link: Link) -> str:
+    name = f"{html.escape(link.name)} " if link.name else ""
+    return f"<span class=link>{link.what} {name}<code>{html.escape(link.sha256[:12])}</code></span>"
+
+
+def _identity(candidate: Candidate, links: Sequence[Link]) -> dict[str, str]:
     blocks = [block for blocks in candidate.kept_ns for block in blocks]
+    processes = f"{len(candidate.runs)} processes" if len(candidate.runs) > 1 else "one process"
     return {
-        "engine": f"sha256 {candidate.engine_sha256}",
-        "made from": f"ONNX, sha256 {candidate.onnx_sha256}",
+        **{f"{i + 1}. {link.what}": _whole(link) for i, link in enumerate(links)},
         "fed": ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in candidate.inputs.items()),
-        "samples": f"{sum(map(len, blocks))} in {len(blocks)} blocks of {_processes(candidate)}",
+        "samples": f"{sum(map(len, blocks))} in {len(blocks)} blocks of {processes}",
     }
 
 
-def _processes(candidate: Candidate) -> str:
-    return f"{len(candidate.runs)} processes" if len(candidate.runs) > 1 else "one process"
+def _whole(link: Link) -> str:
+    made = f"{link.name}, made by {link.stage}, " if link.name else ""
+    return f"{made}sha256 {link.sha256 or 'not recorded'}"
 
 
 def _list(title: str, lines: Sequence[str]) -> str:
@@ -184,8 +210,12 @@ def _list(title: str, lines: Sequence[str]) -> str:
 
 
 def _pairs(title: str, pairs: Mapping[str, str]) -> str:
+    return f"<details><summary>{html.escape(title)}</summary>{_dl(pairs)}</details>"
+
+
+def _dl(pairs: Mapping[str, str]) -> str:
     rows = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>" for key, value in pairs.items())
-    return f"<details><summary>{html.escape(title)}</summary><dl>{rows}</dl></details>"
+    return f'<dl class="pairs">{rows}</dl>'
 
 
 def _plain(value: Any) -> str:

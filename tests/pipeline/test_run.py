@@ -14,7 +14,7 @@ import pytest
 
 from edgekd import pipeline
 from edgekd.cli import _run as edgekd
-from edgekd.core.artifact import read_artifact
+from edgekd.core.artifact import read_artifact, sha256_of
 from edgekd.core.result import RESULT_SCHEMA
 from edgekd.job import job_from
 from tests.pipeline.tiny import tiny_onnx, tiny_pair
@@ -53,7 +53,10 @@ def test_pair_goes_all_the_way(first_run: tuple[Path, pipeline.Finished, list[st
     assert names == [f"{role}/{scheme}" for role in ("teacher", "student") for scheme in ("fp32", "fp16", "int8")]
     assert all(candidate.accuracy["psnr_y_db"] > 10 for candidate in done.result.candidates)
     assert done.result.baseline_accuracy["psnr_y_db"] > 10
-    assert "<html" in done.report_path.read_text()
+    words = done.report_path.read_text().partition("<script")[0]
+    (weights,) = read_artifact(done.result_path.parent / "student" / "exported.onnx").made_by.parents_sha256
+    assert weights in words  # from each engine back to the weights
+    assert sha256_of(done.result_path) in words
     assert len(_made(said)) == 20  # 2 samples; export, simplify, 3 schemes, 3 engines for each of 2; bench; report
 
 

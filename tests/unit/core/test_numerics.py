@@ -1,4 +1,4 @@
-"""The arithmetic that decides: differences, percentiles."""
+"""The arithmetic that decides and describes: differences, percentiles, spread."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edgekd.core.numerics import Difference, difference, percentile
+from edgekd.core.numerics import Difference, difference, percentile, spread, tukey_fences
 
 LOST = Difference(math.inf, math.inf, -math.inf)
 NAN, INF = math.nan, math.inf
@@ -75,3 +77,37 @@ def test_percentiles_never_fall() -> None:
     found = [percentile(samples, p) for p in np.linspace(0, 100, 401)]
     assert found == sorted(found)
     assert found[-1] == samples.max()
+
+
+def test_the_spread_of_known_samples() -> None:
+    found = spread([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0])
+    assert (found.count, found.mean, found.median, found.mad) == (8, 5.0, 4.5, 0.5)
+    assert found.cv == pytest.approx(math.sqrt(32 / 7) / 5)
+    assert (found.least, found.most) == (2.0, 9.0)
+    # Quartiles 4 and 5.5, so fences 1.75 and 7.75: one above.
+    assert (found.low_fence, found.high_fence, found.below, found.above) == (1.75, 7.75, 0, 1)
+
+
+def test_one_sample_has_no_variation_to_tell() -> None:
+    found = spread([3.0])
+    assert (found.cv, found.mad, found.below, found.above) == (None, 0.0, 0, 0)
+
+
+def test_a_sample_on_a_fence_is_inside() -> None:
+    values = [0.0, 4.0, 4.0, 8.0, 8.0, 14.0]
+    low, high = tukey_fences(values)
+    assert (low, high) == (-2.0, 14.0)
+    assert (spread(values).below, spread(values).above) == (0, 0)
+    assert (spread([*values[:-1], 14.01]).above, spread([-50.0, *values]).below) == (1, 1)
+
+
+@given(st.lists(st.floats(0.01, 1e6), min_size=1, max_size=40))
+def test_spread_agrees_with_its_definitions(values: list[float]) -> None:
+    found = spread(values)
+    assert found.least <= found.median <= found.most
+    assert found.mad == np.median([abs(value - found.median) for value in values])
+    outside = [value for value in values if not found.low_fence <= value <= found.high_fence]
+    assert len(outside) == found.outside == found.below + found.above <= len(values) / 2
+    doubled = spread([2 * value for value in values])
+    assert doubled.mad == pytest.approx(2 * found.mad)
+    assert (doubled.cv is None) == (found.cv is None)
