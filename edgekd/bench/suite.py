@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import __version__
-from edgekd.bench import accuracy, conditions, memory, processes
+from edgekd.bench import accuracy, conditions, memory, processes, profile
 from edgekd.bench.shown import archive as shown_archive
 from edgekd.core import family
 from edgekd.core.artifact import (
@@ -81,6 +81,7 @@ class Setting:
         feeds: An archive of samples; its first entry is what every timed inference is fed. None feeds zeros.
         scoring: None where there is nothing to score.
         engines, steps, notes: Go into the result as they are.
+        profiled: Whether each engine's nodes are timed too, in a process of their own.
     """
 
     title: str
@@ -90,6 +91,7 @@ class Setting:
     engines: tuple[EngineRow, ...] = ()
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    profiled: bool = True
 
 
 def subjects(engines: Sequence[Artifact]) -> list[Subject]:
@@ -177,6 +179,12 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         weight = memory.peak(setting.config.backend, subject.engine.path, fed[subject.name], threads)
         score = scores.by_name.get(subject.name)
         candidates.append(_candidate(subject, measured.runs[subject.name], weight, score, fed[subject.name]))
+    if setting.profiled:
+        told.say("      timing each engine's nodes, with profiling on, in a process of its own")
+        candidates = [
+            with_nodes([candidate], [entrant], setting.config)[0]
+            for candidate, entrant in zip(candidates, entrants, strict=True)
+        ]
     result = BenchmarkResult(
         title=setting.title,
         edgekd=__version__,
@@ -200,6 +208,26 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
     artifact = Artifact("result", out, sha256_of(out), made_by=made_by, facts={"summary": f"{len(candidates)} engines"})
     save_manifest(artifact)
     return artifact
+
+
+def with_nodes(
+    candidates: Sequence[Candidate], entrants: Sequence[processes.Entrant], config: BenchConfig
+) -> list[Candidate]:
+    """Return the candidates with the time of each node, all profiled in turns in one process, or with a note why not.
+
+    Args:
+        candidates: As measured.
+        entrants: Their engines and feeds, by the same names.
+        config: Backend and threads.
+    """
+    latencies_ms = {candidate.name: candidate.percentile_ms(50) for candidate in candidates}
+    found = profile.profile(config.backend, entrants, latencies_ms, config.threads)
+    return [
+        replace(candidate, nodes=of.nodes)
+        if (of := found[candidate.name]).nodes
+        else replace(candidate, notes=(*candidate.notes, f"time per node not measured: {of.reason}"))
+        for candidate in candidates
+    ]
 
 
 def pictures(result_path: Path) -> Samples | None:

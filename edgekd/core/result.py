@@ -4,7 +4,8 @@ Percentiles, ratios and intervals are derived from the raw samples, never stored
 schema number; every schema ever written stays readable.
 
 Schema history: 1, first. 2, metrics of a whole set (``BenchmarkResult.set_metrics``); ``agreement_`` before a metric.
-3, several processes, and whether each warm-up ended steady (``Run.is_steady``).
+3, several processes, and whether each warm-up ended steady (``Run.is_steady``). 4, time per node
+(``Candidate.nodes``).
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from edgekd.core.errors import IntegrityError, NotComparable, RecipeError
 from edgekd.core.numerics import FloatArray, percentile
 from edgekd.core.schema import parse
 
-RESULT_SCHEMA = 3
+RESULT_SCHEMA = 4
 # Every one that was ever written: what a newer one has more is empty in an older file.
-_READABLE = (1, 2, 3)
+_READABLE = (1, 2, 3, 4)
 
 # Before a metric's name: it was worked out with the first candidate's answers for truth. Agreement, not accuracy.
 AGREEMENT = "agreement_"
@@ -81,6 +82,22 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeTime:
+    """One node of an engine, timed by its library with profiling on, which slows it.
+
+    Attributes:
+        name, op: The library's own name and word for it; ``op`` is "" where it tells none.
+        median_ms: Over the profiled inferences.
+        mad_ms: Median absolute deviation from it; None where the profile keeps none.
+    """
+
+    name: str
+    op: str
+    median_ms: float
+    mad_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One engine that was measured.
 
@@ -100,6 +117,8 @@ class Candidate:
             candidate's answers stood in for the truth.
         accuracy_per_sample: Metric → one figure per evaluation sample.
         notes: What people should know: fallbacks, refusals, assumptions.
+        nodes: Time of each node, in the engine's order, from a profile of its own; empty, with a note, where there is
+            none.
     """
 
     name: str
@@ -117,6 +136,7 @@ class Candidate:
     accuracy: Mapping[str, float] = field(default_factory=dict)
     accuracy_per_sample: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    nodes: tuple[NodeTime, ...] = ()
 
     @property
     def latencies_ms(self) -> FloatArray:
@@ -136,6 +156,11 @@ class Candidate:
     def percentile_ms(self, p: float) -> float:
         """Return the ``p``-th latency percentile in milliseconds, by trtexec's nearest rank."""
         return percentile(self.latencies_ms, p)
+
+    @property
+    def nodes_ms(self) -> float:
+        """Sum of all nodes' medians, which profiling has slowed: never the latency."""
+        return sum(node.median_ms for node in self.nodes)
 
     @property
     def throughput_per_s(self) -> float:
@@ -239,6 +264,8 @@ def read_result(path: Path) -> BenchmarkResult:
             raise IntegrityError(
                 f"{path} is not an edgekd result: {candidate.name!r} has no samples in a block, or one not above 0 ns"
             )
+        if not all(0 <= time_ms < math.inf for node in candidate.nodes for time_ms in (node.median_ms, node.mad_ms or 0)):
+            raise IntegrityError(f"{path} is not an edgekd result: a node of {candidate.name!r} took no time from 0 ms up")
     return result
 
 
