@@ -14,11 +14,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from edgekd.blame import Blame, blame
 from edgekd.compare import ratio, require_alike
 from edgekd.core.errors import NotComparable, RecipeError
 from edgekd.core.numerics import FloatArray, percentile
@@ -106,12 +107,14 @@ class Verdict:
         mode: "paired" or "recorded".
         checks: In the order of candidates, then of ``Limits``.
         notes: The result's.
+        blames: Where each candidate in ``slower`` lost the time, as far as profiles tell.
     """
 
     title: str
     mode: Literal["paired", "recorded"]
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
+    blames: tuple[Blame, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -129,6 +132,12 @@ class Verdict:
         """Return how many processes would settle every check that they can settle; None where none is open."""
         return max((check.needs for check in self.checks if check.needs is not None), default=None)
 
+    @property
+    def slower(self) -> tuple[str, ...]:
+        """Return the candidates of which a timed figure regressed."""
+        found = (check.candidate for check in self.checks if check.status == "regress" and check.metric in _TIMED)
+        return tuple(dict.fromkeys(found))
+
     def to_json(self) -> str:
         """Return the text of ``verdict.json``."""
         return json.dumps({"status": self.status, "needs": self.needs, **asdict(self)}, indent=1) + "\n"
@@ -144,7 +153,8 @@ def judge_paired(result: BenchmarkResult, new: str, old: str, limits: Limits) ->
     if [len(run.blocks_ns) for run in mine.runs] != [len(run.blocks_ns) for run in other.runs]:
         raise NotComparable(f"{new} and {old} of {result.title} did not run the same rounds; measure them in one go")
     sides = _Sides(mine, other, result, True)
-    return Verdict(result.title, "paired", tuple(_checks(sides, limits)), result.notes)
+    verdict = Verdict(result.title, "paired", tuple(_checks(sides, limits)), result.notes)
+    return replace(verdict, blames=tuple(blame(mine, other) for _ in verdict.slower))
 
 
 def judge_recorded(
@@ -169,7 +179,9 @@ def judge_recorded(
     checks: list[Check] = []
     for name in names:
         checks += _checks(_Sides(result.candidate(name), baseline.candidate(name), result, False), limits)
-    return Verdict(result.title, "recorded", tuple(checks), result.notes)
+    verdict = Verdict(result.title, "recorded", tuple(checks), result.notes)
+    blames = (blame(result.candidate(name), baseline.candidate(name)) for name in verdict.slower)
+    return replace(verdict, blames=tuple(blames))
 
 
 @dataclass(frozen=True, slots=True)

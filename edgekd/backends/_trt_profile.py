@@ -1,7 +1,7 @@
 """An engine of TensorRT or TensorRT-RTX whose layers are timed by the library's own profiler.
 
-Source: TensorRT's Python API, ``IProfiler`` and ``IExecutionContext.report_to_profiler``: where enqueueing does not emit
-the profile, it is asked for once the stream is idle, and each layer is reported in the order it runs.
+Source: TensorRT's Python API, ``IProfiler`` and ``IExecutionContext.report_to_profiler``: where enqueueing does not
+emit the profile, it is asked for once the stream is idle, and each layer is reported in the order it runs.
 """
 
 from __future__ import annotations

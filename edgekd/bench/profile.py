@@ -1,7 +1,7 @@
 """Time per node: engines opened with their library's profiler on, in a fresh process that times nothing else.
 
-``python -m edgekd.bench.profile`` is that process; ``profile`` starts it. Several engines take turns in it (A B B A), so
-that drift falls on all of them alike. A profile is slower than the engine: it says where the time goes, never how much.
+``python -m edgekd.bench.profile`` is that process; ``profile`` starts it. Several engines take turns in it (A B B A),
+so that drift falls on all of them alike. A profile is slower than the engine: it says where time goes, not how much.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
     if setting.profiled:
         told.say("      timing each engine's nodes, with profiling on, in a process of its own")
         candidates = [
-            with_nodes([candidate], [entrant], setting.config)[0]
+            _with_nodes([candidate], [entrant], setting.config)[0]
             for candidate, entrant in zip(candidates, entrants, strict=True)
         ]
     result = BenchmarkResult(
@@ -210,7 +210,20 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
     return artifact
 
 
-def with_nodes(
+def profiled(subjects: Sequence[Subject], setting: Setting, result: BenchmarkResult) -> BenchmarkResult:
+    """Return the result with the time of each node of these subjects, profiled in turns in one process."""
+    backend, config = family.load("backends", setting.config.backend).BACKEND, setting.config
+    feeds = Samples.load(setting.feeds.path).feeds(0) if setting.feeds else None
+    entrants = []
+    for subject in subjects:
+        with contextlib.closing(backend.open(subject.engine.path, threads=config.threads)) as session:
+            entrants.append(processes.Entrant(subject.name, subject.engine.path, _fed(session, feeds)))
+    candidates = _with_nodes([result.candidate(subject.name) for subject in subjects], entrants, config)
+    by_name = {candidate.name: candidate for candidate in candidates}
+    return replace(result, candidates=tuple(by_name.get(of.name, of) for of in result.candidates))
+
+
+def _with_nodes(
     candidates: Sequence[Candidate], entrants: Sequence[processes.Entrant], config: BenchConfig
 ) -> list[Candidate]:
     """Return the candidates with the time of each node, all profiled in turns in one process, or with a note why not.

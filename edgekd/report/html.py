@@ -29,6 +29,7 @@ from edgekd.report._figures import (
     metric_words,
     notices,
 )
+from edgekd.report._nodes import node_section
 from edgekd.report._pictures import ORIGINAL, Picture, Pictures, png, true_label
 from edgekd.report._verdict import sentences
 
@@ -55,6 +56,7 @@ def render(result: BenchmarkResult, pictures: Samples | None = None) -> str:
         "conditions": html.escape(conditions_line(result)),
         "score_title": html.escape(_score_title(result)),
         "candidates": _table(candidate_table(result)),
+        "nodes": node_section(result),
         "engines": _engines(result),
         "provenance": _provenance(result),
         "data": _embedded(_data(result, shown)),
