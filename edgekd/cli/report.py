@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,11 @@ def command(
         typer.Option(
             "--format",
             "-f",
-            help="terminal, markdown, html; or bencher, benchstat, action_benchmark for others' tools.",
+            help="terminal, markdown, html; or bencher, benchstat, action_benchmark, trtexec_times, trtexec_profile "
+            "for others' tools.",
         ),
     ] = "terminal",
+    candidate: Annotated[str | None, typer.Option("--candidate", help="Write this one only.")] = None,
     output: Output = None,
 ) -> None:
     """Write a result again as a terminal table, Markdown, or a self-contained page."""
@@ -32,7 +35,10 @@ def command(
     if not hasattr(writer, "render"):
         known = [name for name in family.names("report") if hasattr(family.load("report", name), "render")]
         raise UnknownName.among("format of a result", format_, known)
-    text = writer.render(read_result(result), suite.pictures(result))
+    found = read_result(result)
+    if candidate:
+        found = replace(found, candidates=(found.candidate(candidate),))
+    text = writer.render(found, suite.pictures(result))
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -42,7 +42,7 @@ class Conditions:
         backend: The file of ``edgekd/backends/`` that ran the engines.
         libraries: Library → version, of those that can change a latency.
         threads: CPU threads that one inference used.
-        cores: CPU cores there were.
+        cores: CPU cores there were; None where the machine did not tell.
         batch: Samples in one inference.
         scenario: MLPerf's name.
         clock: Which clock timed it.
@@ -54,7 +54,7 @@ class Conditions:
     backend: str
     libraries: Mapping[str, str]
     threads: int
-    cores: int
+    cores: int | None
     batch: int
     scenario: str
     clock: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgekd.bench.measure import CLOCK_NAME
 from edgekd.compare import Comparison, Interval, Row, compare, interval
 from edgekd.core import units
 from edgekd.core.result import AGREEMENT, BenchmarkResult, Candidate, EngineRow
@@ -154,9 +155,11 @@ def conditions_line(result: BenchmarkResult) -> str:
     c = result.conditions
     libraries = ", ".join(f"{name} {version}" for name, version in c.libraries.items())
     governor = f", governor {c.governor}" if c.governor else ""
+    cores = "cores not told" if c.cores is None else f"{c.threads} of {c.cores} cores"
+    clock = "" if c.clock == CLOCK_NAME else f" · timed by {c.clock}"
     return (
-        f"{c.target} · {c.processor} · {c.threads} of {c.cores} cores{governor} · {c.backend} ({libraries}) · "
-        f"batch {c.batch}, {c.scenario} · edgekd {result.edgekd}"
+        f"{c.target} · {c.processor} · {cores}{governor} · {c.backend} ({libraries}) · "
+        f"batch {c.batch}, {c.scenario}{clock} · edgekd {result.edgekd}"
     )
 
 

@@ -129,7 +129,8 @@ def _bars(candidate: Candidate, roles: Sequence[str]) -> str:
     rows = [(node.name, node.op, node.median_ms, roles.index(candidate.role) % 3) for node in shown]
     if rest:
         rows.append((f"{len(rest)} others", "", sum(node.median_ms for node in rest), None))
-    top_ms = max(ms for *_, ms, _ in rows) or 1.0
+    # What is left over has no bar: it would dwarf the others.
+    top_ms = shown[0].median_ms or 1.0
     drawn = "".join(_bar(row, top_ms, whole_ms) for row in rows)
     caption = f"<b>{html.escape(candidate.name)}</b>, {profile_words(candidate)}"
     return f"<figure><figcaption>{caption}</figcaption><ol>{drawn}</ol></figure>"
@@ -137,10 +138,9 @@ def _bars(candidate: Candidate, roles: Sequence[str]) -> str:
 
 def _bar(row: tuple[str, str, float, int | None], top_ms: float, whole_ms: float) -> str:
     name, op, ms, role = row
-    colour = "var(--soft)" if role is None else f"var(--role{role})"
     title = html.escape(f"{name}{f', {op}' if op else ''}: {units.ms(ms)} ms, {_share(ms, whole_ms)}")
+    bar = "<i></i>" if role is None else f'<i style="width:{100 * ms / top_ms:.1f}%;background:var(--role{role})"></i>'
     return (
-        f'<li title="{title}"><span>{html.escape(plain_text(name))}</span>'
-        f'<i style="width:{100 * ms / top_ms:.1f}%;background:{colour}"></i>'
+        f'<li title="{title}"><span>{html.escape(plain_text(name))}</span>{bar}'
         f"<b>{units.ms(ms)} ms</b><em>{_share(ms, whole_ms)}</em></li>"
     )
