@@ -20,8 +20,8 @@ class ProfiledEngineSession(EngineSession):
     def __init__(self, trt: Any, cuda: Any, device: Any, owned: tuple[Any, Any]) -> None:
         super().__init__(trt, cuda, device, owned)
         inspector = self._engine.create_engine_inspector()
-        layers = layers_in_inspection(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
-        self._ops = {layer.name: layer.kind for layer in layers}
+        found = layers_in_inspection(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+        self._ops = {one.name: one.kind for one in found}
         self._log = _make_log(trt)
         self._context.profiler = self._log
         self._context.enqueue_emits_profile = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -108,11 +109,15 @@ class _OnnxRuntime:
         return _OrtSession(_open(engine, _running(threads)))
 
     def open_profiled(self, engine: Path, *, threads: int = 0) -> ProfiledSession:
-        folder = tempfile.TemporaryDirectory(prefix="edgekd-profile-")
         options = _running(threads)
         options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder.name) / "nodes")
-        return _ProfiledOrtSession(_open(engine, options), folder)
+        with contextlib.ExitStack() as undo:
+            folder = tempfile.TemporaryDirectory(prefix="edgekd-profile-")
+            undo.callback(folder.cleanup)
+            options.profile_file_prefix = str(Path(folder.name) / "nodes")
+            session = _ProfiledOrtSession(_open(engine, options), folder)
+            undo.pop_all()
+        return session
 
 
 def _open(engine: Path, options: ort.SessionOptions) -> ort.InferenceSession:

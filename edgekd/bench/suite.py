@@ -170,21 +170,7 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         if setting.scoring:
             told.say("      scoring every engine's answers")
         scores = _scores(subjects, sessions, setting, out)
-    told.say(f"      timing {len(subjects)} engines in turns on {setting.config.backend}, in fresh processes")
-    entrants = [processes.Entrant(subject.name, subject.engine.path, fed[subject.name]) for subject in subjects]
-    measured = processes.measure(entrants, setting.config, told.progress)
-    told.say("      weighing each engine's memory in a process of its own")
-    candidates = []
-    for subject in subjects:
-        weight = memory.peak(setting.config.backend, subject.engine.path, fed[subject.name], threads)
-        score = scores.by_name.get(subject.name)
-        candidates.append(_candidate(subject, measured.runs[subject.name], weight, score, fed[subject.name]))
-    if setting.profiled:
-        told.say("      timing each engine's nodes, with profiling on, in a process of its own")
-        candidates = [
-            _with_nodes([candidate], [entrant], setting.config)[0]
-            for candidate, entrant in zip(candidates, entrants, strict=True)
-        ]
+    candidates, measured = _timed(subjects, setting, fed, scores, told)
     result = BenchmarkResult(
         title=setting.title,
         edgekd=__version__,
@@ -273,6 +259,28 @@ class _Scores:
     def of_set(self) -> tuple[str, ...]:
         """Metrics that are no mean over samples, for any candidate."""
         return tuple(dict.fromkeys(metric for found in self.by_name.values() for metric in found.of_set))
+
+
+def _timed(
+    subjects: Sequence[Subject], setting: Setting, fed: Mapping[str, Feeds], scores: _Scores, told: Told
+) -> tuple[list[Candidate], processes.Measured]:
+    """Time every subject, weigh it, and profile it, each in processes that do nothing else."""
+    told.say(f"      timing {len(subjects)} engines in turns on {setting.config.backend}, in fresh processes")
+    entrants = [processes.Entrant(subject.name, subject.engine.path, fed[subject.name]) for subject in subjects]
+    measured = processes.measure(entrants, setting.config, told.progress)
+    told.say("      weighing each engine's memory in a process of its own")
+    candidates = []
+    for subject in subjects:
+        weight = memory.peak(setting.config.backend, subject.engine.path, fed[subject.name], setting.config.threads)
+        score = scores.by_name.get(subject.name)
+        candidates.append(_candidate(subject, measured.runs[subject.name], weight, score, fed[subject.name]))
+    if setting.profiled:
+        told.say("      timing each engine's nodes, with profiling on, in a process of its own")
+        candidates = [
+            _with_nodes([candidate], [entrant], setting.config)[0]
+            for candidate, entrant in zip(candidates, entrants, strict=True)
+        ]
+    return candidates, measured
 
 
 def _scores(subjects: Sequence[Subject], sessions: Mapping[str, Session], setting: Setting, out: Path) -> _Scores:
