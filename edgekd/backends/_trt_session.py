@@ -120,7 +120,7 @@ class EngineSession:
 S = TypeVar("S", bound=EngineSession)
 
 
-def open_engine(trt: Any, engine: Path, kind: type[S] = EngineSession) -> S:
+def open_engine(trt: Any, engine: Path, kind: type[S]) -> S:
     """Open a serialised engine. Call ``require_driver`` before: without a driver the libraries may crash.
 
     Args:

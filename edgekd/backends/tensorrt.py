@@ -16,7 +16,7 @@ from edgekd.backends._driver import require_driver
 from edgekd.backends._layers import Layer, layer_facts, layers_in_inspection, summary
 from edgekd.backends._trt import build, make_log
 from edgekd.backends._trt_profile import ProfiledEngineSession
-from edgekd.backends._trt_session import open_engine
+from edgekd.backends._trt_session import EngineSession, open_engine
 from edgekd.core.errors import TargetMismatch
 from edgekd.core.protocols import Backend, BuildReport, ProfiledSession, TimedSession
 from edgekd.core.tensor import TensorSpec
@@ -48,7 +48,7 @@ class _TensorRT:
 
     def open(self, engine: Path, *, threads: int = 0) -> TimedSession:
         _require("running a TensorRT engine")
-        return open_engine(trt, engine)
+        return open_engine(trt, engine, EngineSession)
 
     def open_profiled(self, engine: Path, *, threads: int = 0) -> ProfiledSession:
         _require("profiling a TensorRT engine")

@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _take_turns(turns: list[tuple[str, ProfiledSession, Feeds, int]]) -> dict[str, list[NodeTime]]:
+def _take_turns(turns: Sequence[tuple[str, ProfiledSession, Feeds, int]]) -> dict[str, list[NodeTime]]:
     """Run everyone's blocks in balanced order and return their nodes."""
     for _, session, feeds, _ in turns:
         for _ in range(_WARMUPS):

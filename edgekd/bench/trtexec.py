@@ -168,7 +168,7 @@ def read_profile(path: Path) -> tuple[tuple[NodeTime, ...], list[str]]:
     head, *layers = _records(path, "--exportProfile")
     count = _number(path, head, 0, "count")
     if not layers or count < 1:
-        raise InputError(f"{path} has {len(layers)} layers over {count:g} inferences; give trtexec --dumpProfile too")
+        raise InputError(f"{path} has {len(layers)} layers over {count:g} inferences; a whole profile was expected")
     time = "medianMs" if all("medianMs" in layer for layer in layers) else "averageMs"
     nodes = []
     for index, layer in enumerate(layers, 1):

@@ -14,6 +14,8 @@ from edgekd.report._gate import check_line, plain_text
 
 _TIMED = ("latency", "latency_p99", "throughput")
 _IN_A_LINE, _ON_THE_PAGE = 3, 15
+# A bar: its node's name and operator, ms, and the colour of its role; None where it is what is left over.
+_Row = tuple[str, str, float, int | None]
 
 
 def node_lines(result: BenchmarkResult) -> tuple[str, ...]:
@@ -126,7 +128,8 @@ def node_section(result: BenchmarkResult) -> str:
 def _bars(candidate: Candidate, roles: Sequence[str]) -> str:
     nodes, whole_ms = _sorted(candidate), candidate.nodes_ms
     shown, rest = nodes[:_ON_THE_PAGE], nodes[_ON_THE_PAGE:]
-    rows = [(node.name, node.op, node.median_ms, roles.index(candidate.role) % 3) for node in shown]
+    role = roles.index(candidate.role) % 3
+    rows: list[_Row] = [(node.name, node.op, node.median_ms, role) for node in shown]
     if rest:
         rows.append((f"{len(rest)} others", "", sum(node.median_ms for node in rest), None))
     # What is left over has no bar: it would dwarf the others.
@@ -136,7 +139,7 @@ def _bars(candidate: Candidate, roles: Sequence[str]) -> str:
     return f"<figure><figcaption>{caption}</figcaption><ol>{drawn}</ol></figure>"
 
 
-def _bar(row: tuple[str, str, float, int | None], top_ms: float, whole_ms: float) -> str:
+def _bar(row: _Row, top_ms: float, whole_ms: float) -> str:
     name, op, ms, role = row
     title = html.escape(f"{name}{f', {op}' if op else ''}: {units.ms(ms)} ms, {_share(ms, whole_ms)}")
     bar = "<i></i>" if role is None else f'<i style="width:{100 * ms / top_ms:.1f}%;background:var(--role{role})"></i>'

@@ -54,7 +54,8 @@ def test_nodes_of_one_name_are_added_up():
 def test_what_is_left_over_is_summed():
     old = tuple(NodeTime(f"n{i}", "Conv", 1.0) for i in range(9))
     new = tuple(NodeTime(f"n{i}", "Conv", 1.0 + i / 10) for i in range(9))
-    found = blame(*pair(old, new), most=2)
+    slower, accepted = pair(old, new)
+    found = blame(slower, accepted, most=2)
     assert [node.name for node in found.moved] == ["n8", "n7"]
     assert (found.others, found.others_ms) == (7, pytest.approx(2.1))
     assert blame_table(found).rows[-1][0] == "7 others"

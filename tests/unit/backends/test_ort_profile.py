@@ -9,9 +9,11 @@ import onnx
 import pytest
 
 from edgekd.backends._ort_profile import nodes_in_profile
-from edgekd.backends.onnxruntime import BACKEND
 from edgekd.core.errors import TargetMismatch
+from edgekd.core.family import load
 from tests.unit.graph.networks import branches
+
+BACKEND = load("backends", "onnxruntime").BACKEND
 
 
 def event(name: str, ts: int, dur: int, op: str = "", index: int = 0) -> dict:

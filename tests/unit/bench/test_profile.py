@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,8 @@ class Recorded:
 
 def test_turns_are_balanced_and_warm_ups_left_out():
     turns: list[str] = []
-    found = profile._take_turns([(name, Recorded(name, turns), {}, 2) for name in "ab"])
+    sessions: list[Any] = [(name, Recorded(name, turns), {}, 2) for name in "ab"]
+    found = profile._take_turns(sessions)
     assert "".join(turns) == "aabb" + "aabb" + "bbaa" + "aabb" + "bbaa"
     (node,) = found["a"]
     assert (node.median_ms, node.mad_ms) == (5.5, 2.0)  # of 2 to 9: the two before are warm-up
