@@ -20,6 +20,7 @@ from typing import Literal
 
 import numpy as np
 
+from edgekd.blame import Blame, blame
 from edgekd.compare import energy_ratio, ratio, require_alike
 from edgekd.core.errors import NotComparable, RecipeError
 from edgekd.core.numerics import FloatArray, percentile
@@ -109,12 +110,14 @@ class Verdict:
         mode: "paired" or "recorded".
         checks: In the order of candidates, then of ``Limits``.
         notes: The result's.
+        blames: Where each candidate in ``slower`` lost the time, as far as profiles tell.
     """
 
     title: str
     mode: Literal["paired", "recorded"]
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
+    blames: tuple[Blame, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -132,6 +135,12 @@ class Verdict:
         """Return how many processes would settle every check that they can settle; None where none is open."""
         return max((check.needs for check in self.checks if check.needs is not None), default=None)
 
+    @property
+    def slower(self) -> tuple[str, ...]:
+        """Return the candidates of which a timed figure regressed."""
+        found = (check.candidate for check in self.checks if check.status == "regress" and check.metric in _TIMED)
+        return tuple(dict.fromkeys(found))
+
     def to_json(self) -> str:
         """Return the text of ``verdict.json``."""
         return json.dumps({"status": self.status, "needs": self.needs, **asdict(self)}, indent=1) + "\n"
@@ -147,7 +156,8 @@ def judge_paired(result: BenchmarkResult, new: str, old: str, limits: Limits) ->
     if list(map(len, mine.kept_ns)) != list(map(len, other.kept_ns)):
         raise NotComparable(f"{new} and {old} of {result.title} did not run the same rounds; measure them in one go")
     sides = _Sides(mine, other, result, True)
-    return Verdict(result.title, "paired", tuple(_checks(sides, limits)), result.notes)
+    verdict = Verdict(result.title, "paired", tuple(_checks(sides, limits)), result.notes)
+    return replace(verdict, blames=tuple(blame(mine, other) for _ in verdict.slower))
 
 
 def judge_recorded(
@@ -175,7 +185,9 @@ def judge_recorded(
         yards = [_yard(side, of.yardstick) for side, of in ((new, result), (old, baseline))]
         pair = (yards[0], yards[1]) if yards[0] and yards[1] else None
         checks += _checks(_Sides(new, old, result, False, pair), limits)
-    return Verdict(result.title, "recorded", tuple(checks), result.notes)
+    verdict = Verdict(result.title, "recorded", tuple(checks), result.notes)
+    blames = (blame(result.candidate(name), baseline.candidate(name)) for name in verdict.slower)
+    return replace(verdict, blames=tuple(blames))
 
 
 def _yard(candidate: Candidate, runs: Sequence[Run]) -> Candidate | None:

@@ -6,13 +6,13 @@ import atexit
 import contextlib
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edgekd.backends._feeds import FeedCheck
 from edgekd.backends._trt import last_errors, make_log
 from edgekd.core.errors import InputError, MachineError, TargetMismatch
 from edgekd.core.family import load_module
-from edgekd.core.protocols import Array, DeviceTimes, Feeds, TimedSession
+from edgekd.core.protocols import Array, DeviceTimes, Feeds
 from edgekd.core.tensor import DimRange, TensorSpec
 
 # TensorRT's name for an element type → numpy's.
@@ -29,30 +29,6 @@ _DTYPES = {
 # trtexec's three flags, as ``EngineSession.run`` has them; part of a measurement's conditions. pycuda makes the context
 # without a scheduling flag: CU_CTX_SCHED_AUTO, with which the driver chooses whether to spin, to yield or to block.
 GPU_TIMING = {"cuda_graph": "off", "spin_wait": "as the driver chooses", "transfers": "included"}
-
-
-def open_engine(trt: Any, engine: Path) -> TimedSession:
-    """Open a serialised engine. Call ``require_driver`` before: without a driver the libraries may crash.
-
-    Raises:
-        TargetMismatch: The library refuses it: built by another version, or for another GPU.
-    """
-    # Not at the top of the file: it imports pycuda.driver, which only loads where there is a driver.
-    cuda = load_module("edgekd.backends._cuda")
-    with contextlib.ExitStack() as undo:
-        device = cuda.Device()
-        undo.callback(device.close)
-        log = make_log(trt)
-        runtime = trt.Runtime(log)
-        opened = runtime.deserialize_cuda_engine(engine.read_bytes())
-        if opened is None:
-            raise TargetMismatch(
-                f"{engine.name} does not open in {trt.__name__} {trt.__version__}: {last_errors(trt, log)}; "
-                "build it on the board that will run it"
-            )
-        session = EngineSession(trt, cuda, device, (runtime, opened))
-        undo.pop_all()
-        return session
 
 
 class EngineSession:
@@ -143,6 +119,38 @@ class EngineSession:
         for spec in self.outputs:
             if spec.name not in self._on_host:
                 self._buffers[spec.name].download(self._device.stream)
+
+
+S = TypeVar("S", bound=EngineSession)
+
+
+def open_engine(trt: Any, engine: Path, kind: type[S]) -> S:
+    """Open a serialised engine. Call ``require_driver`` before: without a driver the libraries may crash.
+
+    Args:
+        trt: The library's module.
+        engine: The file.
+        kind: What to make of it: the session that is timed, or one that is profiled.
+
+    Raises:
+        TargetMismatch: The library refuses it: built by another version, or for another GPU.
+    """
+    # Not at the top of the file: it imports pycuda.driver, which only loads where there is a driver.
+    cuda = load_module("edgekd.backends._cuda")
+    with contextlib.ExitStack() as undo:
+        device = cuda.Device()
+        undo.callback(device.close)
+        log = make_log(trt)
+        runtime = trt.Runtime(log)
+        opened = runtime.deserialize_cuda_engine(engine.read_bytes())
+        if opened is None:
+            raise TargetMismatch(
+                f"{engine.name} does not open in {trt.__name__} {trt.__version__}: {last_errors(trt, log)}; "
+                "build it on the board that will run it"
+            )
+        session = kind(trt, cuda, device, (runtime, opened))
+        undo.pop_all()
+        return session
 
 
 def _spec(engine: Any, name: str, profile: int | None) -> TensorSpec:

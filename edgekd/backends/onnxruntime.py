@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import platform
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from edgekd.backends._feeds import FeedCheck
 from edgekd.backends._onnx_ops import append_metadata, op_counts
+from edgekd.backends._ort_profile import nodes_in_profile
 from edgekd.core.errors import BuildError, InputError, TargetMismatch
-from edgekd.core.protocols import Array, Backend, BuildReport, Feeds, Session
+from edgekd.core.protocols import Array, Backend, BuildReport, Feeds, NodeRuns, ProfiledSession, Session
 from edgekd.core.tensor import TensorSpec
 
 _BUILT_BY = "edgekd.engine"
@@ -65,6 +69,23 @@ class _OrtSession:
         self._session = None
 
 
+class _ProfiledOrtSession(_OrtSession):
+    def __init__(self, session: ort.InferenceSession, folder: tempfile.TemporaryDirectory[str]) -> None:
+        super().__init__(session)
+        self._folder = folder
+
+    def nodes(self) -> tuple[NodeRuns, ...]:
+        if self._session is None:
+            raise RuntimeError("this session is closed")
+        return nodes_in_profile(json.loads(Path(self._session.end_profiling()).read_bytes()))
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.end_profiling()  # else it writes when it is collected, into a folder that is gone
+        super().close()
+        self._folder.cleanup()
+
+
 class _OnnxRuntime:
     libraries: tuple[str, ...] = ("onnxruntime",)
     notice: str = ""
@@ -85,21 +106,39 @@ class _OnnxRuntime:
         raise BuildError(f"onnxruntime {ort.__version__} refuses {onnx.name}: {refusals[_LEVELS[-1][0]]}")
 
     def open(self, engine: Path, *, threads: int = 0) -> Session:
-        try:
-            session = _load(engine, _options(threads or _cores(), ort.GraphOptimizationLevel.ORT_DISABLE_ALL))
-            built_by = session.get_modelmeta().custom_metadata_map.get(_BUILT_BY, "something else")
-        except _UNREADABLE as err:
-            raise InputError(f"{engine} is not an engine of this backend ({_line(err)}); build it again") from err
-        except _REFUSED as err:
-            raise TargetMismatch(
-                f"{engine.name} does not load in {_identity()}: {_line(err)}; build it on the machine that will run it"
-            ) from err
-        if built_by != _identity():
-            raise TargetMismatch(
-                f"{engine.name} was built by {built_by}; here is {_identity()}; "
-                "build it on the machine that will run it"
-            )
-        return _OrtSession(session)
+        return _OrtSession(_open(engine, _running(threads)))
+
+    def open_profiled(self, engine: Path, *, threads: int = 0) -> ProfiledSession:
+        options = _running(threads)
+        options.enable_profiling = True
+        with contextlib.ExitStack() as undo:
+            folder = tempfile.TemporaryDirectory(prefix="edgekd-profile-")
+            undo.callback(folder.cleanup)
+            options.profile_file_prefix = str(Path(folder.name) / "nodes")
+            session = _ProfiledOrtSession(_open(engine, options), folder)
+            undo.pop_all()
+        return session
+
+
+def _open(engine: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    try:
+        session = _load(engine, options)
+        built_by = session.get_modelmeta().custom_metadata_map.get(_BUILT_BY, "something else")
+    except _UNREADABLE as err:
+        raise InputError(f"{engine} is not an engine of this backend ({_line(err)}); build it again") from err
+    except _REFUSED as err:
+        raise TargetMismatch(
+            f"{engine.name} does not load in {_identity()}: {_line(err)}; build it on the machine that will run it"
+        ) from err
+    if built_by != _identity():
+        raise TargetMismatch(
+            f"{engine.name} was built by {built_by}; here is {_identity()}; build it on the machine that will run it"
+        )
+    return session
+
+
+def _running(threads: int) -> ort.SessionOptions:
+    return _options(threads or _cores(), ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
 
 
 def _optimise(onnx: Path, engine: Path, level: ort.GraphOptimizationLevel) -> None:

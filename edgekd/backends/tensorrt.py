@@ -15,9 +15,10 @@ import tensorrt as trt
 from edgekd.backends._driver import require_driver
 from edgekd.backends._layers import Layer, layer_facts, layers_in_inspection, summary
 from edgekd.backends._trt import build, make_log
-from edgekd.backends._trt_session import GPU_TIMING, open_engine
+from edgekd.backends._trt_profile import ProfiledEngineSession
+from edgekd.backends._trt_session import GPU_TIMING, EngineSession, open_engine
 from edgekd.core.errors import TargetMismatch
-from edgekd.core.protocols import Backend, BuildReport, TimedSession
+from edgekd.core.protocols import Backend, BuildReport, ProfiledSession, TimedSession
 from edgekd.core.tensor import TensorSpec
 
 _OLDEST = (10, 3)
@@ -48,7 +49,11 @@ class _TensorRT:
 
     def open(self, engine: Path, *, threads: int = 0) -> TimedSession:
         _require("running a TensorRT engine")
-        return open_engine(trt, engine)
+        return open_engine(trt, engine, EngineSession)
+
+    def open_profiled(self, engine: Path, *, threads: int = 0) -> ProfiledSession:
+        _require("profiling a TensorRT engine")
+        return open_engine(trt, engine, ProfiledEngineSession)
 
 
 def _require(what: str) -> None:

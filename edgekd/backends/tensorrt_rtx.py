@@ -18,9 +18,10 @@ import tensorrt_rtx as trt
 
 from edgekd.backends._driver import require_driver
 from edgekd.backends._layers import summary
-from edgekd.backends._trt_session import GPU_TIMING, open_engine
+from edgekd.backends._trt_profile import ProfiledEngineSession
+from edgekd.backends._trt_session import GPU_TIMING, EngineSession, open_engine
 from edgekd.core.errors import BuildError, InputError
-from edgekd.core.protocols import Backend, BuildReport, TimedSession
+from edgekd.core.protocols import Backend, BuildReport, ProfiledSession, TimedSession
 from edgekd.core.tensor import TensorSpec
 
 _STAND_IN = "SM86"
@@ -51,7 +52,11 @@ class _TensorRTRTX:
 
     def open(self, engine: Path, *, threads: int = 0) -> TimedSession:
         require_driver("running a TensorRT-RTX engine")
-        return open_engine(trt, engine)
+        return open_engine(trt, engine, EngineSession)
+
+    def open_profiled(self, engine: Path, *, threads: int = 0) -> ProfiledSession:
+        require_driver("profiling a TensorRT-RTX engine")
+        return open_engine(trt, engine, ProfiledEngineSession)
 
 
 def _ask(request: dict[str, Any], name: str) -> dict[str, Any]:

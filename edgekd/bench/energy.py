@@ -27,7 +27,7 @@ import numpy as np
 
 from edgekd.bench import _jetson
 from edgekd.bench import measure as clocked
-from edgekd.bench._child import ended, fresh_python
+from edgekd.bench._child import ended, fresh_python, save_feeds
 from edgekd.core import family
 from edgekd.core.energy import Energy, EnergyWindow
 from edgekd.core.errors import MachineError
@@ -143,7 +143,7 @@ def _window(load: Load, config: BenchConfig, source: PowerSource) -> EnergyWindo
     """Let a fresh process rest and run, and read the sensor meanwhile."""
     with tempfile.TemporaryDirectory(prefix="edgekd-energy-") as folder:
         feeds, said = Path(folder) / "feeds.npz", Path(folder) / "said.txt"
-        Samples({name: np.asarray(array)[None] for name, array in load.feeds.items()}, ("feeds",), "bench").save(feeds)
+        save_feeds(feeds, [load.feeds])
         words = (f"--backend={config.backend}", f"--engine={load.engine}", f"--feeds={feeds}")
         more = (f"--threads={config.threads}", f"--seconds={config.energy_s}")
         # Files, not pipes: nobody reads while the sensor is read, and a library may say more than a pipe holds.

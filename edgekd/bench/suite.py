@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import __version__
-from edgekd.bench import accuracy, conditions, energy, memory, processes, scenarios, stages, yardstick
-from edgekd.bench.processes import Measured
+from edgekd.bench import accuracy, conditions, energy, memory, processes, profile, scenarios, stages, yardstick
+from edgekd.bench.processes import Entrant, Measured
 from edgekd.bench.scenarios import Query
 from edgekd.bench.shown import archive as shown_archive
 from edgekd.bench.stages import Edge
@@ -87,6 +86,7 @@ class Setting:
         feeds: An archive of samples; its first entry is what every timed inference is fed. None feeds zeros.
         scoring: None where there is nothing to score.
         engines, steps, notes: Go into the result as they are.
+        profiled: Whether each engine's nodes are timed too, in a process of their own.
     """
 
     title: str
@@ -96,6 +96,7 @@ class Setting:
     engines: tuple[EngineRow, ...] = ()
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    profiled: bool = True
 
 
 def subjects(engines: Sequence[Artifact]) -> list[Subject]:
@@ -183,19 +184,10 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
             told.say("      scoring every engine's answers")
         scores = _scores(subjects, sessions, setting, out)
         edges, unsplit = _edges(subjects, sessions, setting)
-    told.say(f"      timing {len(subjects)} engines in turns on {setting.config.backend}, in fresh processes")
-    entrants = [processes.Entrant(s.name, s.engine.path, queries[s.name], edges.get(s.name)) for s in subjects]
-    with tempfile.TemporaryDirectory(prefix="edgekd-yardstick-") as folder:
-        beside = [yardstick.entrant(setting.config, Path(folder))] if setting.config.yardstick else []
-        measured = processes.measure([*entrants, *beside], setting.config, told.progress)
-    told.say("      weighing each engine's memory in a process of its own")
+    entrants = [Entrant(s.name, s.engine.path, queries[s.name], edges.get(s.name)) for s in subjects]
+    candidates, measured = _timed(subjects, setting, entrants, scores, told)
     energies = _energies(subjects, setting.config, queries, told)
-    candidates = []
-    for subject in subjects:
-        query = queries[subject.name]
-        weight = memory.peak(setting.config.backend, subject.engine.path, query[0], threads)
-        found = _candidate(subject, measured, weight, scores.by_name.get(subject.name), query)
-        candidates.append(dataclasses.replace(found, energy=energies.by_name.get(subject.name)))
+    candidates = [replace(candidate, energy=energies.by_name.get(candidate.name)) for candidate in candidates]
     result = BenchmarkResult(
         title=setting.title,
         edgekd=__version__,
@@ -216,6 +208,37 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
     return artifact
 
 
+def profiled(subjects: Sequence[Subject], setting: Setting, result: BenchmarkResult) -> BenchmarkResult:
+    """Return the result with the time of each node of these subjects, profiled in turns in one process."""
+    backend, config = family.load("backends", setting.config.backend).BACKEND, setting.config
+    samples = Samples.load(setting.feeds.path) if setting.feeds else None
+    entrants = []
+    for subject in subjects:
+        with contextlib.closing(backend.open(subject.engine.path, threads=config.threads)) as session:
+            entrants.append(Entrant(subject.name, subject.engine.path, (_fed(session, samples)[0],)))
+    candidates = _with_nodes([result.candidate(subject.name) for subject in subjects], entrants, config)
+    by_name = {candidate.name: candidate for candidate in candidates}
+    return replace(result, candidates=tuple(by_name.get(of.name, of) for of in result.candidates))
+
+
+def _with_nodes(candidates: Sequence[Candidate], entrants: Sequence[Entrant], config: BenchConfig) -> list[Candidate]:
+    """Return the candidates with the time of each node, all profiled in turns in one process, or with a note why not.
+
+    Args:
+        candidates: As measured.
+        entrants: Their engines and feeds, by the same names.
+        config: Backend and threads.
+    """
+    latencies_ms = {candidate.name: candidate.percentile_ms(50) for candidate in candidates}
+    found = profile.profile(config.backend, entrants, latencies_ms, config.threads)
+    return [
+        replace(candidate, nodes=of.nodes)
+        if (of := found[candidate.name]).nodes
+        else replace(candidate, notes=(*candidate.notes, f"time per node not measured: {of.reason}"))
+        for candidate in candidates
+    ]
+
+
 def pictures(result_path: Path) -> Samples | None:
     """Return the pictures that ``run`` left beside a result, if there are any."""
     path = _pictures_path(result_path)
@@ -229,7 +252,7 @@ def _pictures_path(result_path: Path) -> Path:
 
 def _conditions(config: BenchConfig, backend: Backend, query: Query) -> Conditions:
     seen = conditions.observe(config, ("numpy", *backend.libraries), batch=scenarios.batch_of(query[0]))
-    return dataclasses.replace(seen, gpu_timing=getattr(backend, "gpu_timing", {}))
+    return replace(seen, gpu_timing=getattr(backend, "gpu_timing", {}))
 
 
 def _libraries(backend: str) -> dict[str, str]:
@@ -251,6 +274,30 @@ class _Scores:
     def of_set(self) -> tuple[str, ...]:
         """Metrics that are no mean over samples, for any candidate."""
         return tuple(dict.fromkeys(metric for found in self.by_name.values() for metric in found.of_set))
+
+
+def _timed(
+    subjects: Sequence[Subject], setting: Setting, entrants: Sequence[Entrant], scores: _Scores, told: Told
+) -> tuple[list[Candidate], Measured]:
+    """Time every subject, weigh it, and profile it, each in processes that do nothing else."""
+    config = setting.config
+    told.say(f"      timing {len(subjects)} engines in turns on {config.backend}, in fresh processes")
+    with tempfile.TemporaryDirectory(prefix="edgekd-yardstick-") as folder:
+        beside = [yardstick.entrant(config, Path(folder))] if config.yardstick else []
+        measured = processes.measure([*entrants, *beside], config, told.progress)
+    told.say("      weighing each engine's memory in a process of its own")
+    candidates = []
+    for subject, entrant in zip(subjects, entrants, strict=True):
+        weight = memory.peak(config.backend, subject.engine.path, entrant.feeds[0], config.threads)
+        score = scores.by_name.get(subject.name)
+        candidates.append(_candidate(subject, measured, weight, score, entrant.feeds))
+    if setting.profiled:
+        told.say("      timing each engine's nodes, with profiling on, in a process of its own")
+        candidates = [
+            _with_nodes([candidate], [entrant], config)[0]
+            for candidate, entrant in zip(candidates, entrants, strict=True)
+        ]
+    return candidates, measured
 
 
 def _scores(subjects: Sequence[Subject], sessions: Mapping[str, Session], setting: Setting, out: Path) -> _Scores:

@@ -13,6 +13,7 @@ import typer
 
 from edgekd import build, gate
 from edgekd.bench import suite
+from edgekd.blame import blame
 from edgekd.cli._given import onnx_artifact
 from edgekd.cli._options import Json, Output, Quiet, Samples, Sets, progress_bar, talker
 from edgekd.core import family
@@ -71,8 +72,8 @@ def command(
     talk = talker(quiet)
     if against:
         kept = output and output.with_suffix(".result.json")
-        result = _measured((new, against), samples, set_ or [], kept, suite.Told(talk, progress_bar(quiet)))
-        verdict = gate.judge_paired(result, NEW, ACCEPTED, asked)
+        told = suite.Told(talk, progress_bar(quiet))
+        verdict = _measured((new, against), samples, set_ or [], kept, asked, told)
     else:
         found = read_result(new)
         if accept and not accepted.exists():
@@ -127,9 +128,17 @@ def _writer(text: str) -> tuple[Callable[[gate.Verdict], str], Path]:
 
 
 def _measured(
-    paths: tuple[Path, Path], samples: Path | None, sets: Sequence[str], kept: Path | None, told: suite.Told
-) -> BenchmarkResult:
-    """Time the new and the accepted engine in turns; the raw result stays at ``kept``, where that is a path."""
+    paths: tuple[Path, Path],
+    samples: Path | None,
+    sets: Sequence[str],
+    kept: Path | None,
+    asked: gate.Limits,
+    told: suite.Told,
+) -> gate.Verdict:
+    """Time the new and the accepted engine in turns and judge; the raw result stays at ``kept``, where that is a path.
+
+    Only where time regressed are both profiled: nobody asks a good engine where its time goes.
+    """
     given = Artifact("samples", samples, sha256_of(samples)) if samples else None
     with tempfile.TemporaryDirectory(prefix="edgekd-gate-") as folder:
         out = kept or Path(folder) / "result.json"
@@ -143,9 +152,16 @@ def _measured(
             for name, engine in zip(names, engines, strict=True)
             for subject in suite.subjects([engine])
         ]
-        setting = suite.Setting(paths[0].stem, config, given, suite.scoring(engines[0], given) if given else None)
+        scoring = suite.scoring(engines[0], given) if given else None
+        setting = suite.Setting(paths[0].stem, config, given, scoring, profiled=False)
         suite.run(subjects, setting, suite.provenance(subjects, setting, to_plain(config)), out, told)
-        return read_result(out)
+        result = read_result(out)
+        verdict = gate.judge_paired(result, NEW, ACCEPTED, asked)
+        if not verdict.slower:
+            return verdict
+        told.say("      slower: timing both engines' nodes in turns, with profiling on")
+        result = suite.profiled(subjects, setting, result)
+        return replace(verdict, blames=(blame(result.candidate(NEW), result.candidate(ACCEPTED)),))
 
 
 def _engine(path: Path, folder: Path, config: BenchConfig) -> Artifact:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,11 @@ def command(
         typer.Option(
             "--format",
             "-f",
-            help="terminal, markdown, html; or bencher, benchstat, action_benchmark for others' tools.",
+            help="terminal, markdown, html; or bencher, benchstat, action_benchmark, trtexec_times, trtexec_profile "
+            "for others' tools.",
         ),
     ] = "terminal",
+    candidate: Annotated[str | None, typer.Option("--candidate", help="Write this one only.")] = None,
     output: Output = None,
 ) -> None:
     """Write a result again as a terminal table, Markdown, or a self-contained page."""
@@ -34,7 +37,13 @@ def command(
         raise UnknownName.among("format of a result", format_, known)
     # A writer may want what lies beside the result, too.
     whole = getattr(writer, "render_file", None)
-    text = whole(result) if whole else writer.render(read_result(result), suite.pictures(result))
+    if whole and not candidate:
+        text = whole(result)
+    else:
+        found = read_result(result)
+        if candidate:
+            found = replace(found, candidates=(found.candidate(candidate),))
+        text = writer.render(found, suite.pictures(result))
     if output is None:
         typer.echo(text, nl=False)
     else:

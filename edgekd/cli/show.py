@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,9 +17,11 @@ from edgekd.core.recipe import load_recipe
 from edgekd.core.result import read_result
 from edgekd.core.samples import Samples
 from edgekd.core.schema import to_plain
+from edgekd.core.tensor import TensorSpec
 from edgekd.job import check_names
 
 _LONG = 100  # characters of a fact that a terminal line holds
+_NODES, _NAME = 10, 40  # of an ONNX file's nodes, and of their names
 
 
 def command(
@@ -37,9 +40,10 @@ def command(
     found = describe(file)
     if json_:
         answer(found)
-    else:
-        for line in _lines(found):
-            typer.echo(line)
+        return
+    by_node = found.pop("node_costs", [])
+    for line in (*_lines(found), *_costliest(by_node)):
+        typer.echo(line)
 
 
 def describe(file: Path) -> dict[str, Any]:
@@ -57,13 +61,14 @@ def describe(file: Path) -> dict[str, Any]:
         return about | {"kind": "result", **to_plain(read_result(file))}
     if manifest_path(file).exists():
         artifact = read_artifact(file)
-        return about | {
+        about |= {
             "kind": artifact.kind,
             "inputs": [str(spec) for spec in artifact.inputs],
             "outputs": [str(spec) for spec in artifact.outputs],
             "made_by": to_plain(artifact.made_by),
             "facts": dict(artifact.facts),
         }
+        return about | (_costs(file, artifact.inputs)[1] if artifact.kind == "onnx" else {})
     if file.suffix == ".npz":
         samples = Samples.load(file)
         shapes = {name: list(array.shape) for name, array in samples.inputs.items()}
@@ -82,12 +87,22 @@ def _onnx(file: Path) -> dict[str, Any]:
     graph = family.load_module("edgekd.graph.model")
     model = graph.load_onnx(file)
     inputs, outputs = graph.specs(model)
+    total, by_node = _costs(file, inputs)
     return {
         "inputs": [str(spec) for spec in inputs],
         "outputs": [str(spec) for spec in outputs],
         "opset": graph.opset_of(model),
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
+        **total,
+        **by_node,
     }
+
+
+def _costs(file: Path, inputs: Sequence[TensorSpec]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Count an ONNX file: all of it, and node by node in its order."""
+    model, cost = family.load_module("edgekd.graph.model").load_onnx(file), family.load_module("edgekd.graph.cost")
+    by_node = [asdict(node) for node in cost.node_costs(model, inputs)]
+    return {"cost": asdict(cost.cost_of(model, inputs))}, {"node_costs": by_node}
 
 
 def _checkpoint(file: Path) -> dict[str, Any]:
@@ -97,6 +112,29 @@ def _checkpoint(file: Path) -> dict[str, Any]:
         name: f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for name, tensor in state.items()
     }
     return {"parameters": parameters, "tensors": tensors}
+
+
+def _costliest(by_node: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Make a table of the nodes with most MACs; --json has them all."""
+    chosen = sorted((node for node in by_node if node["macs"]), key=lambda node: -node["macs"])[:_NODES]
+    if not chosen:
+        return []
+    whole = sum(node["macs"] for node in by_node)
+    heads = ("node", "operator", "MACs", "share", "params", "MiB moved", "FLOPs/byte")
+    rows = [
+        (
+            *(_text(node["name"], _NAME), node["op"], units.count(node["macs"]), f"{100 * node['macs'] / whole:.1f} %"),
+            *(units.count(node["parameters"]), units.mib(node["bytes_moved"]), f"{node['intensity']:.3g}"),
+        )
+        for node in chosen
+    ]
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+    lines = [
+        "  ".join(cells[i].ljust(wide) if i < 2 else cells[i].rjust(wide) for i, wide in enumerate(widths))
+        for cells in (heads, *rows)
+    ]
+    of = f"the {len(chosen)} costliest of {len(by_node)} nodes; --json has all" if len(by_node) > len(chosen) else ""
+    return ["", *lines, *filter(None, [of])]
 
 
 def _lines(found: Mapping[str, Any], indent: str = "") -> list[str]:
@@ -110,6 +148,6 @@ def _lines(found: Mapping[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, most: int = _LONG) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"

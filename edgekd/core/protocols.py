@@ -58,8 +58,31 @@ class TimedSession(Session, Protocol):
         """Infer once and return the device's own times."""
 
 
+@dataclass(frozen=True, slots=True)
+class NodeRuns:
+    """One node of an engine over several inferences.
+
+    Attributes:
+        name, op: The library's own name and word for it; ``op`` is "" where it tells none.
+        times_ms: Its time in each inference, without that of nodes inside it.
+    """
+
+    name: str
+    op: str
+    times_ms: tuple[float, ...]
+
+
+class ProfiledSession(Session, Protocol):
+    """A session whose library times every node. That slows it, so it is never the one whose latency is measured."""
+
+    def nodes(self) -> tuple[NodeRuns, ...]:
+        """End the profile: every node, in the engine's order, with one time an inference since it was opened."""
+
+
 class Backend(Protocol):
     """One engine library. A file of ``edgekd/backends/`` has one as ``BACKEND``.
+
+    Where the library times nodes, it also has ``open_profiled(engine, *, threads=0) -> ProfiledSession``.
 
     Attributes:
         libraries: Distribution names whose versions an engine depends on.

@@ -5,7 +5,7 @@ schema number; every schema ever written stays readable.
 
 Schema history: 1, first. 2, metrics of a whole set (``BenchmarkResult.set_metrics``); ``agreement_`` before a metric.
 3, several processes, and whether each warm-up ended steady (``Run.is_steady``). 4, stages, samples per query, streams,
-a yardstick, what a board tells of itself, what was seen around each block, and energy.
+a yardstick, what a board tells of itself, what was seen around each block, energy, and time per node.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Conditions:
         backend: The file of ``edgekd/backends/`` that ran the engines.
         libraries: Library → version, of those that can change a latency.
         threads: CPU threads that one inference used.
-        cores: CPU cores there were.
+        cores: CPU cores there were; None where the machine did not tell.
         batch: Samples in one inference.
         scenario: MLPerf's name; see ``bench.scenarios``.
         clock: Which clock timed it.
@@ -71,7 +71,7 @@ class Conditions:
     backend: str
     libraries: Mapping[str, str]
     threads: int
-    cores: int
+    cores: int | None
     batch: int
     scenario: str
     clock: str
@@ -143,6 +143,22 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeTime:
+    """One node of an engine, timed by its library with profiling on, which slows it.
+
+    Attributes:
+        name, op: The library's own name and word for it; ``op`` is "" where it tells none.
+        median_ms: Over the profiled inferences.
+        mad_ms: Median absolute deviation from it; None where the profile keeps none.
+    """
+
+    name: str
+    op: str
+    median_ms: float
+    mad_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One engine that was measured.
 
@@ -166,6 +182,8 @@ class Candidate:
         stages_ns: Stage, of ``STAGES`` → a tuple a process of one picture's raw times; empty where nobody knows the
             task, ``h2d``, ``compute`` and ``d2h`` missing where the library cannot time the device.
         energy: Of one inference; None with a note where there is no sensor.
+        nodes: Time of each node, in the engine's order, from a profile of its own; empty, with a note, where there is
+            none.
     """
 
     name: str
@@ -186,6 +204,7 @@ class Candidate:
     samples_per_query: int = 1
     stages_ns: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
     energy: Energy | None = None
+    nodes: tuple[NodeTime, ...] = ()
 
     @property
     def kept_ns(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
@@ -211,6 +230,11 @@ class Candidate:
     def percentile_ms(self, p: float) -> float:
         """Return the ``p``-th latency percentile in milliseconds, by trtexec's nearest rank."""
         return percentile(self.latencies_ms, p)
+
+    @property
+    def nodes_ms(self) -> float:
+        """Sum of all nodes' medians, which profiling has slowed: never the latency."""
+        return sum(node.median_ms for node in self.nodes)
 
     @property
     def throughput_per_s(self) -> float:
@@ -323,6 +347,10 @@ def read_result(path: Path) -> BenchmarkResult:
                 f"{path} is not an edgekd result: what {name!r} says of its blocks is not one entry a block, "
                 "or every block was refused"
             )
+    for candidate in result.candidates:
+        times_ms = [time_ms for node in candidate.nodes for time_ms in (node.median_ms, node.mad_ms or 0.0)]
+        if not all(0 <= time_ms < math.inf for time_ms in times_ms):
+            raise IntegrityError(f"{path} is not an edgekd result: a node of {candidate.name!r} took less than 0 ms")
     return result
 
 

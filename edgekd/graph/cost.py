@@ -1,8 +1,13 @@
-"""What a network costs, counted on its ONNX graph: parameters, multiply-accumulates, bytes.
+"""What a network costs, counted on its ONNX graph, node by node: parameters, multiply-accumulates, bytes.
 
 Differs from the usual "FLOPs" tables: as in torch.utils.flop_counter, only convolutions and matrix products count (two
 operations a multiply-accumulate); elementwise work, pooling and normalisation are free here, and recurrent layers,
 which torch does not count, are taken as their matrix products.
+
+Bytes moved are those of a graph that is run as it is written: every node reads each of its inputs and weights once, and
+writes its outputs. An engine that fuses nodes, or keeps a tensor in cache, moves fewer. FLOPs over bytes moved is the
+arithmetic intensity of the roofline. Source: S. Williams, A. Waterman, D. Patterson, "Roofline: An Insightful Visual
+Performance Model for Multicore Architectures", CACM 52(4), 2009.
 """
 
 from __future__ import annotations
@@ -27,6 +32,12 @@ _BYTES = {t: onnx.helper.tensor_dtype_to_np_dtype(t).itemsize for t in onnx.help
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
+# They give the same bytes another shape, or tell a shape.
+_VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Size")
+# They read of their first input as much as they write.
+_PICKERS = ("Gather", "GatherElements", "GatherND", "Slice")
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """One inference's cost.
@@ -37,8 +48,11 @@ class Cost:
         flops: Two a multiply-accumulate.
         weight_bytes: All constants as stored.
         activation_bytes: Every tensor that a node writes, once.
+        bytes_moved: Read and written by all nodes, run one by one.
+        intensity: FLOPs per byte moved.
         nodes: How many, those in subgraphs included.
         uncounted: Weighty nodes whose shapes could not be inferred; 0 where ``macs`` is whole.
+        unsized: Nodes with a tensor whose shape could not be inferred; 0 where ``bytes_moved`` is whole.
     """
 
     parameters: int
@@ -46,8 +60,30 @@ class Cost:
     flops: int
     weight_bytes: int
     activation_bytes: int
+    bytes_moved: int
+    intensity: float
     nodes: int
     uncounted: int = 0
+    unsized: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCost:
+    """One node's share of it; fields as in ``Cost``. An If or Loop stands for its body.
+
+    A constant that several nodes read is in each one's ``parameters`` and ``weight_bytes``, and once in the total.
+    """
+
+    name: str
+    op: str
+    parameters: int
+    macs: int
+    flops: int
+    weight_bytes: int
+    activation_bytes: int
+    bytes_moved: int
+    intensity: float
+    is_whole: bool
 
 
 def cost_of(model: ModelProto, inputs: Sequence[TensorSpec] = ()) -> Cost:
@@ -57,6 +93,15 @@ def cost_of(model: ModelProto, inputs: Sequence[TensorSpec] = ()) -> Cost:
         model: The graph.
         inputs: Its inputs; a dynamic dimension is counted at the ``opt`` of its range.
     """
+    return _counted(model, inputs)[0].total()
+
+
+def node_costs(model: ModelProto, inputs: Sequence[TensorSpec] = ()) -> tuple[NodeCost, ...]:
+    """Count every node of ``model``'s outermost graph, in its order; arguments are those of ``cost_of``."""
+    return tuple(_counted(model, inputs)[1])
+
+
+def _counted(model: ModelProto, inputs: Sequence[TensorSpec]) -> tuple[_Sums, list[NodeCost]]:
     sizes = {dim: size.opt for spec in inputs for dim, size in (spec.ranges or {}).items()}
     static = ModelProto()
     static.CopyFrom(model)
@@ -69,15 +114,10 @@ def cost_of(model: ModelProto, inputs: Sequence[TensorSpec] = ()) -> Cost:
         for value in static.graph.output:
             value.type.tensor_type.ClearField("shape")
     inferred = infer_shapes(static)
-    count = _Count()
-    count.graph(inferred.graph, {}, frozenset())
-    if count.uncounted and (seen := _seen_shapes(inferred)):
-        count = _Count()
-        count.graph(inferred.graph, seen, frozenset())
-    macs = count.macs
-    return Cost(
-        count.parameters, macs, 2 * macs, count.weight_bytes, count.activation_bytes, count.nodes, count.uncounted
-    )
+    sums, by_node = _graph(inferred.graph, _Scope({}, {}, {}, frozenset()))
+    if (sums.uncounted or sums.unsized) and (seen := _seen_shapes(inferred)):
+        return _graph(inferred.graph, _Scope(seen, {}, {}, frozenset()))
+    return sums, by_node
 
 
 def _seen_shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
@@ -105,63 +145,133 @@ def _shape(value: onnx.ValueInfoProto) -> bool:
     return dims is not None and all(isinstance(dim, int) for dim in dims)
 
 
-class _Count:
-    """The running sums of one walk over a graph and its subgraphs."""
+@dataclass(slots=True)
+class _Sums:
+    """Running sums; fields as in ``Cost``."""
 
-    def __init__(self) -> None:
-        self.parameters = self.macs = self.weight_bytes = self.activation_bytes = self.nodes = self.uncounted = 0
+    parameters: int = 0
+    macs: int = 0
+    weight_bytes: int = 0
+    activation_bytes: int = 0
+    bytes_moved: int = 0
+    nodes: int = 0
+    uncounted: int = 0
+    unsized: int = 0
 
-    def graph(self, graph: GraphProto, outer: Shapes, outer_scales: frozenset[str]) -> None:
-        shapes, types = dict(outer), {}
-        for value in (*graph.input, *graph.value_info, *graph.output):
-            types[value.name] = value.type.tensor_type.elem_type
-            if _shape(value):
-                shapes[value.name] = tuple(dim for dim in dims_of(value) or () if isinstance(dim, int))
-        scales = outer_scales | _scales(graph)
-        for tensor in graph.initializer:
-            shapes[tensor.name] = tuple(tensor.dims)
-            self._constant(tensor, tensor.name in scales)
-        for node in graph.node:
-            self._node(node, shapes, types, scales)
+    def add(self, other: _Sums) -> None:
+        """Add another's sums to these."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
-    def _node(
-        self, node: NodeProto, shapes: dict[str, tuple[int, ...]], types: Mapping[str, int], scales: frozenset[str]
-    ) -> None:
+    def total(self) -> Cost:
+        """Return the sums with what follows from them."""
+        sums = {name: getattr(self, name) for name in self.__slots__}
+        return Cost(flops=2 * self.macs, intensity=_intensity(self), **sums)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What the nodes of a graph see, the graphs around it included.
+
+    Attributes:
+        shapes: Tensor → its shape, where that is known.
+        kinds: Tensor → its element type.
+        constants: Tensor → how many parameters it holds.
+        scales: Constants that are part of the arithmetic.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    kinds: dict[str, int]
+    constants: dict[str, int]
+    scales: frozenset[str]
+
+    def bytes_of(self, name: str) -> int | None:
+        """Return a tensor's size, None where its shape is unknown."""
+        shape = self.shapes.get(name)
+        return None if shape is None else math.prod(shape) * _BYTES.get(self.kinds.get(name, 0), 4)
+
+
+def _graph(graph: GraphProto, outer: _Scope) -> tuple[_Sums, list[NodeCost]]:
+    """Count a graph that sees what ``outer`` does."""
+    scope = _Scope({**outer.shapes}, {**outer.kinds}, {**outer.constants}, outer.scales | _scales(graph))
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        scope.kinds[value.name] = value.type.tensor_type.elem_type
+        if _shape(value):
+            scope.shapes[value.name] = tuple(dim for dim in dims_of(value) or () if isinstance(dim, int))
+    sums, by_node = _Sums(), []
+    for tensor in graph.initializer:
+        _constant(tensor.name, tensor, scope, sums)
+    for node in graph.node:
         if node.op_type == "Constant":
             for attribute in node.attribute:
                 if attribute.HasField("t"):
-                    shapes[node.output[0]] = tuple(attribute.t.dims)
-                    self._constant(attribute.t, node.output[0] in scales)
-            return
-        self.nodes += 1
-        for name in node.output:
-            if name in shapes:
-                self.activation_bytes += math.prod(shapes[name]) * _BYTES.get(types.get(name, 0), 4)
-        rule = _RULES.get(node.op_type)
-        if rule is not None:
-            try:
-                self.macs += rule(node, shapes)
-            except (KeyError, IndexError):
-                self.uncounted += 1
-        self._branches(node, shapes, scales)
+                    _constant(node.output[0], attribute.t, scope, sums)
+            continue
+        work = _work(node, scope)
+        sums.add(work)
+        stored = [name for name in dict.fromkeys(node.input) if name in scope.constants]
+        work.parameters += sum(scope.constants[name] for name in stored)
+        work.weight_bytes += sum(scope.bytes_of(name) or 0 for name in stored)
+        by_node.append(_named(node, work))
+    return sums, by_node
 
-    def _branches(self, node: NodeProto, shapes: Shapes, scales: frozenset[str]) -> None:
-        """Count subgraphs: all of their weights, and the dearest branch's work (If takes one, Loop counts once)."""
-        branches = []
-        for inner in subgraphs(node):
-            branch = _Count()
-            branch.graph(inner, shapes, scales)
-            branches.append(branch)
-        for name in ("parameters", "weight_bytes", "nodes", "uncounted"):
-            setattr(self, name, getattr(self, name) + sum(getattr(branch, name) for branch in branches))
-        for name in ("macs", "activation_bytes"):
-            setattr(self, name, getattr(self, name) + max((getattr(branch, name) for branch in branches), default=0))
 
-    def _constant(self, tensor: TensorProto, is_scale: bool) -> None:
-        size = math.prod(tensor.dims)
-        self.weight_bytes += size * _BYTES.get(tensor.data_type, 0)
-        if not is_scale and tensor.dims and tensor.data_type in (*_FLOATS, *_QUANTIZED):
-            self.parameters += size
+def _named(node: NodeProto, work: _Sums) -> NodeCost:
+    return NodeCost(
+        *(node.name or next(iter(node.output), ""), node.op_type, work.parameters, work.macs, 2 * work.macs),
+        *(work.weight_bytes, work.activation_bytes, work.bytes_moved, _intensity(work)),
+        is_whole=not work.uncounted and not work.unsized,
+    )
+
+
+def _work(node: NodeProto, scope: _Scope) -> _Sums:
+    """Count what a node does, and all that is inside it; constants of the graph it stands in are not its own."""
+    work = _Sums(nodes=1)
+    work.activation_bytes = sum(scope.bytes_of(name) or 0 for name in node.output)
+    rule = _RULES.get(node.op_type)
+    if rule is not None:
+        try:
+            work.macs = rule(node, scope.shapes)
+        except (KeyError, IndexError):
+            work.uncounted = 1
+    branches = [_graph(inner, scope)[0] for inner in subgraphs(node)]
+    if not branches:
+        moved = _moved(node, scope)
+        work.bytes_moved, work.unsized = moved or 0, int(moved is None)
+        return work
+    # All of the branches' weights, and the dearest one's work: If takes one, Loop is counted once.
+    for name in ("parameters", "weight_bytes", "nodes", "uncounted", "unsized"):
+        setattr(work, name, getattr(work, name) + sum(getattr(branch, name) for branch in branches))
+    for name in ("macs", "activation_bytes", "bytes_moved"):
+        setattr(work, name, getattr(work, name) + max(getattr(branch, name) for branch in branches))
+    return work
+
+
+def _moved(node: NodeProto, scope: _Scope) -> int | None:
+    """Return the bytes that a node reads and writes; None where the shape of one of its tensors is unknown."""
+    if node.op_type in _VIEWS:
+        return 0
+    read = [scope.bytes_of(name) for name in dict.fromkeys(node.input) if name]
+    written = [scope.bytes_of(name) for name in node.output if name]
+    sizes = [size for size in (*read, *written) if size is not None]
+    if len(sizes) < len(read) + len(written):
+        return None
+    if node.op_type in _PICKERS and sizes:
+        sizes[0] = min(sizes[0], sizes[-1])
+    return sum(sizes)
+
+
+def _intensity(sums: _Sums) -> float:
+    return 2 * sums.macs / sums.bytes_moved if sums.bytes_moved else 0.0
+
+
+def _constant(name: str, tensor: TensorProto, scope: _Scope, sums: _Sums) -> None:
+    size = math.prod(tensor.dims)
+    is_parameter = name not in scope.scales and tensor.dims and tensor.data_type in (*_FLOATS, *_QUANTIZED)
+    scope.shapes[name], scope.kinds[name] = tuple(tensor.dims), tensor.data_type
+    scope.constants[name] = size if is_parameter else 0
+    sums.parameters += scope.constants[name]
+    sums.weight_bytes += size * _BYTES.get(tensor.data_type, 0)
 
 
 def _scales(graph: GraphProto) -> frozenset[str]:

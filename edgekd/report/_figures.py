@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgekd.bench.measure import CLOCK_NAME
 from edgekd.compare import Comparison, Interval, Row, compare, interval, ratio
 from edgekd.core import units
 from edgekd.core.numerics import Spread, spread
@@ -251,9 +252,11 @@ def conditions_line(result: BenchmarkResult) -> str:
     asked = f", {query} samples a query" if query > c.batch else ""
     streams = f" in {c.streams} streams" if c.streams > 1 else ""
     board = "".join(f", {said}" for said in (c.l4t and f"L4T {c.l4t}", c.power_mode and f"mode {c.power_mode}") if said)
+    cores = "cores not told" if c.cores is None else f"{c.threads} of {c.cores} cores"
+    clock = "" if c.clock == CLOCK_NAME else f" · timed by {c.clock}"
     return (
-        f"{c.target}{board} · {c.processor} · {c.threads} of {c.cores} cores{governor} · {c.backend} ({libraries}) · "
-        f"batch {c.batch}, {c.scenario}{asked}{streams} · edgekd {result.edgekd}"
+        f"{c.target}{board} · {c.processor} · {cores}{governor} · {c.backend} ({libraries}) · "
+        f"batch {c.batch}, {c.scenario}{asked}{streams}{clock} · edgekd {result.edgekd}"
     )
 
 

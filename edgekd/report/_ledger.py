@@ -40,7 +40,7 @@ def _refused(runs: Iterable[Run]) -> tuple[str, ...]:
     return (f"{len(rules)} of {rounds} rounds refused: {'; '.join(examples)}{lost}",)
 
 
-def _seen(runs: Iterable[Run], of: int) -> tuple[str, ...]:
+def _seen(runs: Iterable[Run], of: int | None) -> tuple[str, ...]:
     runs = tuple(runs)
     told = {
         name: np.array([v for run in runs for v in run.watched.columns[name] if v is not None], np.float64)
@@ -54,8 +54,9 @@ def _seen(runs: Iterable[Run], of: int) -> tuple[str, ...]:
     return (f"around the blocks: {', '.join(filter(None, said))}",) if any(said) else ()
 
 
-def _load(cores: FloatArray, of: int) -> str:
-    return f"foreign load {np.median(cores):.1f} of {of} cores in the median, {cores.max():.1f} at most"
+def _load(cores: FloatArray, of: int | None) -> str:
+    whole = f" of {of}" if of else ""
+    return f"foreign load {np.median(cores):.1f}{whole} cores in the median, {cores.max():.1f} at most"
 
 
 def _span(values: FloatArray, decimals: int) -> str:

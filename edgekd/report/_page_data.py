@@ -27,6 +27,7 @@ from edgekd.report._figures import (
 )
 from edgekd.report._ledger import lines
 from edgekd.report._lineage import Link
+from edgekd.report._nodes import node_bars
 from edgekd.report._pictures import ORIGINAL, Picture, Pictures, png, true_label
 
 CONFIDENCE = 95  # %, of every interval
@@ -65,6 +66,7 @@ def data(result: BenchmarkResult, pictures: Pictures, lineage: Mapping[str, tupl
         "confidence": CONFIDENCE,
         "fence": FENCE_IQR,
         "ledger": lines(result),
+        "nodes": [asdict(bars) for bars in node_bars(result)],
         "lineage": {name: [asdict(link) for link in links] for name, links in lineage.items()},
         "legend": [{"name": name, "colour": "rgb({}, {}, {})".format(*rgb)} for name, rgb in pictures.legend],
         "restores": true_label(result) == ORIGINAL,

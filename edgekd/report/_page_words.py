@@ -31,11 +31,12 @@ def setup(result: BenchmarkResult) -> dict[str, str]:
     """Say what was compared, and under which conditions."""
     c = result.conditions
     governor = f"governor {c.governor}" if c.governor else "governor not told by this machine"
+    cores = "cores not told" if c.cores is None else f"{c.threads} of {c.cores} cores"
     libraries = [f"{name} {version}" for name, version in c.libraries.items()]
     scenario = f"{c.scenario} ({_SCENARIOS[c.scenario]})" if c.scenario in _SCENARIOS else c.scenario
     return {
         "Compared": ", ".join(candidate.name for candidate in result.candidates),
-        "Machine": f"{c.target}: {c.processor}, {c.threads} of {c.cores} cores, {governor}",
+        "Machine": f"{c.target}: {c.processor}, {cores}, {governor}",
         "Software": f"{c.backend} ({', '.join(libraries)}), edgekd {result.edgekd}",
         "Workload": f"batch {c.batch}, {scenario}, fed {_fed(result.candidates)}",
         "Timing": f"{_timing(result)}; clock {c.clock}",

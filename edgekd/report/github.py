@@ -6,7 +6,8 @@ Source: GitHub Docs, "Workflow commands for GitHub Actions".
 from __future__ import annotations
 
 from edgekd.gate import Verdict
-from edgekd.report._gate import check_line, plain_text, verdict_line
+from edgekd.report._gate import plain_text, verdict_line
+from edgekd.report._nodes import check_words
 
 FILE_NAME = "gate.github.txt"
 MACHINES_READ = "GitHub Actions, from a step's output"
@@ -16,7 +17,7 @@ def render_verdict(verdict: Verdict) -> str:
     """Return the commands: an error a regress, a warning a check that stays open, and a notice with the whole."""
     commands = {"regress": "error", "inconclusive": "warning"}
     lines = [
-        _command(commands[check.status], f"{check.candidate}: {check.metric}", check_line(check))
+        _command(commands[check.status], f"{check.candidate}: {check.metric}", check_words(verdict, check))
         for check in verdict.checks
         if check.status in commands
     ]

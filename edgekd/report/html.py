@@ -27,6 +27,7 @@ from edgekd.report._figures import (
 )
 from edgekd.report._ledger import lines
 from edgekd.report._lineage import ORIGINS, Link, beside, chains
+from edgekd.report._nodes import node_section
 from edgekd.report._page_data import CONFIDENCE, data, embedded, escaped
 from edgekd.report._page_words import glance, setup
 from edgekd.report._pictures import Pictures
@@ -91,6 +92,7 @@ def render(result: BenchmarkResult, pictures: Samples | None = None, origin: Ori
         "candidates": _table(candidate_table(result)),
         "spreads": _table(spread_table(result), (0,)),
         "stages": _stages(result),
+        "nodes": node_section(result),
         "engines": _engines(result),
         "provenance": _provenance(result, origin),
         "result": escaped(origin.text),

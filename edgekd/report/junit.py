@@ -5,7 +5,8 @@ from __future__ import annotations
 from xml.sax.saxutils import quoteattr
 
 from edgekd.gate import Verdict
-from edgekd.report._gate import check_line, plain_text
+from edgekd.report._gate import plain_text
+from edgekd.report._nodes import check_words
 
 FILE_NAME = "gate.junit.xml"
 MACHINES_READ = "JUnit's schema as Jenkins, GitLab and others read it"
@@ -22,7 +23,7 @@ def render_verdict(verdict: Verdict) -> str:
     for check in verdict.checks:
         case = f"  <testcase classname={_attribute(check.candidate)} name={_attribute(check.metric)}"
         tag = {"regress": "failure", "inconclusive": "skipped"}.get(check.status)
-        said = f">\n    <{tag} message={_attribute(check_line(check))}/>\n  </testcase>" if tag else "/>"
+        said = f">\n    <{tag} message={_attribute(check_words(verdict, check))}/>\n  </testcase>" if tag else "/>"
         lines.append(case + said)
     return "\n".join([*lines, "</testsuite>"]) + "\n"
 

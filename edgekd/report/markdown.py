@@ -11,6 +11,7 @@ from edgekd.gate import Verdict
 from edgekd.report._figures import Table, candidate_table, conditions_line, engine_table, notices, stage_table
 from edgekd.report._gate import verdict_line, verdict_table
 from edgekd.report._ledger import lines
+from edgekd.report._nodes import blame_head, blame_line, blame_table, node_lines
 from edgekd.report._verdict import verdict
 
 FILE_NAME = "report.md"
@@ -25,6 +26,8 @@ def render(result: BenchmarkResult, pictures: Samples | None = None) -> str:
     if result.engines:
         parts += ["### Engines", table(engine_table(result.engines), text_columns=(1, 4))]
         parts += [f"> {escape(notice)}" for notice in notices(result.engines)]
+    if nodes := node_lines(result):
+        parts += ["### Time per node, with profiling on", _list(nodes)]
     if result.steps:
         parts += ["### Steps", _list(result.steps)]
     if seen := lines(result):
@@ -38,7 +41,11 @@ def render(result: BenchmarkResult, pictures: Samples | None = None) -> str:
 def render_verdict(verdict_: Verdict) -> str:
     """Return a gate's verdict as Markdown: for a pull request or a step summary."""
     parts = [f"## {escape(verdict_.title)}", escape(verdict_line(verdict_))]
-    parts += [table(verdict_table(verdict_), text_columns=(1, 2)), *([_list(verdict_.notes)] if verdict_.notes else [])]
+    parts += [table(verdict_table(verdict_), text_columns=(1, 2))]
+    for blame in verdict_.blames:
+        parts.append(escape(blame_line(blame) if blame.why else f"{blame_head(blame)}:"))
+        parts += [table(blame_table(blame), text_columns=(1,))] if blame.moved else []
+    parts += [_list(verdict_.notes)] if verdict_.notes else []
     return "\n\n".join(parts) + "\n"
 
 

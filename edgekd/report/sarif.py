@@ -10,7 +10,8 @@ from typing import Any
 
 from edgekd import __version__
 from edgekd.gate import Check, Limits, Verdict
-from edgekd.report._gate import FIGURES, check_line
+from edgekd.report._gate import FIGURES
+from edgekd.report._nodes import check_words
 
 FILE_NAME = "gate.sarif"
 MACHINES_READ = "SARIF 2.1.0"
@@ -22,12 +23,12 @@ def render_verdict(verdict: Verdict) -> str:
     """Return the log: a rule a figure, a result a check that did not pass; inconclusive is a warning."""
     rules = [{"id": name, "shortDescription": {"text": FIGURES[name]}} for name in Limits.__slots__]
     driver = {"name": "edgekd gate", "version": __version__, "rules": rules}
-    results = [_result(check) for check in verdict.checks if check.status != "pass"]
+    results = [_result(verdict, check) for check in verdict.checks if check.status != "pass"]
     run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints"}
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
 
 
-def _result(check: Check) -> dict[str, Any]:
+def _result(verdict: Verdict, check: Check) -> dict[str, Any]:
     # Code scanning wants a file to point at: the limits are what was broken.
     place = {
         "physicalLocation": {"artifactLocation": {"uri": "limits.toml"}, "region": {"startLine": 1}},
@@ -37,6 +38,6 @@ def _result(check: Check) -> dict[str, Any]:
         "ruleId": check.metric,
         "ruleIndex": Limits.__slots__.index(check.metric),
         "level": "error" if check.status == "regress" else "warning",
-        "message": {"text": check_line(check)},
+        "message": {"text": check_words(verdict, check)},
         "locations": [place],
     }

@@ -27,6 +27,7 @@ from edgekd.report._figures import (
 )
 from edgekd.report._gate import verdict_line, verdict_table
 from edgekd.report._ledger import lines
+from edgekd.report._nodes import blame_head, blame_line, blame_table, node_lines
 from edgekd.report._verdict import verdict
 
 FILE_NAME = "report.txt"
@@ -59,6 +60,10 @@ def render_verdict(verdict_: Verdict, *, width: int = 100) -> str:
         console.print(_rich(verdict_table(verdict_), text_columns=(0, 1, 2)))
         for note in verdict_.notes:
             _say(console, f"! {note}", "yellow")
+        for blame in verdict_.blames:
+            _say(console, blame_line(blame) if blame.why else f"{blame_head(blame)}:", "dim")
+            if blame.moved:
+                console.print(_rich(blame_table(blame), text_columns=(0, 1)))
         _say(console, verdict_line(verdict_), "bold")
 
     return _text(tables, width)
@@ -77,7 +82,7 @@ def show(result: BenchmarkResult, console: Console) -> None:
         console.print(_rich(_shortened(engine_table(result.engines)), text_columns=(0, 1, 4)))
         for notice in notices(result.engines):
             _say(console, f"! {notice}", "yellow")
-    for line in (*result.steps, *lines(result)):
+    for line in (*node_lines(result), *result.steps, *lines(result)):
         _say(console, f"· {line}", "dim")
     for note in _notes(result):
         _say(console, f"! {note}", "yellow")

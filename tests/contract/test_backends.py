@@ -167,3 +167,22 @@ def test_what_is_not_an_engine_is_refused_in_one_line(backend: Backend, tmp_path
     with pytest.raises(EdgeKDError) as error:
         backend.open(path)
     assert "\n" not in str(error.value)
+
+
+def test_a_profiled_session_gives_the_same_numbers_and_every_node_s_time(
+    backend: Backend, name: str, engine: Path, session: Session
+) -> None:
+    if not hasattr(backend, "open_profiled"):
+        pytest.skip(f"{name} times no nodes")
+    profiled = backend.open_profiled(engine, threads=1)
+    for _ in range(3):
+        found = profiled.run(tiny.feed())
+    for key, array in session.run(tiny.feed()).items():
+        np.testing.assert_array_equal(found[key], array)
+    nodes = profiled.nodes()
+    assert [len(node.times_ms) for node in nodes] == [3] * len(nodes)
+    assert any("conv" in f"{node.name} {node.op}".lower() for node in nodes)
+    assert all(time_ms >= 0 for node in nodes for time_ms in node.times_ms)
+    assert sum(time_ms for node in nodes for time_ms in node.times_ms) > 0
+    profiled.close()
+    profiled.close()

@@ -6,6 +6,7 @@ import inspect
 
 import pytest
 
+from edgekd.core.errors import InputError
 from edgekd.core.family import load, names
 from edgekd.gate import Limits, judge_paired
 from tests.unit.report.example_result import NOTICE, bare, example, pictures
@@ -22,7 +23,7 @@ def report(request):
     return load("report", request.param)
 
 
-@pytest.fixture(params=OF_RESULTS)
+@pytest.fixture(params=[name for name in OF_RESULTS if not hasattr(load("report", name), "ONE_ENGINE")])
 def of_result(request):
     return load("report", request.param)
 
@@ -67,6 +68,13 @@ def test_a_machines_format_names_every_candidate(of_result):
     assert all(candidate.name in text.lower() for candidate in example().candidates)
     assert text == of_result.render(example(), None)
     assert of_result.render(bare(), None).endswith("\n")
+
+
+@pytest.mark.parametrize("name", [name for name in OF_RESULTS if hasattr(load("report", name), "ONE_ENGINE")])
+def test_a_format_of_one_engine_refuses_several(name):
+    with pytest.raises(InputError, match=r"holds one engine, .* name one with --candidate"):
+        load("report", name).render(example(), None)
+    assert hasattr(load("report", name), "MACHINES_READ")
 
 
 def test_it_names_every_candidate_and_gives_the_notice(report):

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 TABLE = json.loads(Path(__file__).with_name("trt_symbols.json").read_text())
-FILES = ("_trt.py", "_trt_session.py", "tensorrt.py")
+FILES = ("_trt.py", "_trt_profile.py", "_trt_session.py", "tensorrt.py")
 # What our variables hold, where the class is TensorRT's.
 CLASSES = {
     "builder": "Builder",
@@ -35,7 +35,13 @@ CLASSES = {
     "tensor": "ITensor",
 }
 NOT_TENSORRT = {"engine.name", "engine.read_bytes", "engine.write_bytes"}  # there "engine" is a path
-UNLISTED = {"__version__", "__name__", "ILogger.__init__", "ITensor.name"}  # the lists leave out such names
+UNLISTED = {
+    "__version__",
+    "__name__",
+    "ILogger.__init__",
+    "IProfiler.__init__",
+    "ITensor.name",
+}  # the lists leave out such names
 
 
 def _chain(node: ast.expr) -> list[str]:

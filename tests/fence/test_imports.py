@@ -13,7 +13,7 @@ import pytest
 LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
 
 # What runs on a board. Recipes are read on the workstation; the engine files are each about one library.
-BOARD_ROOMS = ("core", "tasks", "targets", "backends", "build.py", "bench", "agent.py", "compare.py")
+BOARD_ROOMS = ("core", "tasks", "targets", "backends", "build.py", "bench", "agent.py", "blame.py", "compare.py")
 EXEMPT = {
     "edgekd.core.recipe",
     "edgekd.backends.onnxruntime",

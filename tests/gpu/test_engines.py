@@ -69,6 +69,17 @@ def test_device_times_are_the_device_s(backend, tmp_path: Path) -> None:
     session.close()
 
 
+def test_layers_are_timed_by_the_library_s_profiler(backend, tmp_path: Path) -> None:
+    _open(backend, _write("fp32", tmp_path / "net.onnx")).close()
+    session = backend.open_profiled(tmp_path / "net.engine")
+    for _ in range(5):
+        session.run(tiny.feed())
+    nodes = session.nodes()
+    assert {len(node.times_ms) for node in nodes} == {5}
+    assert sum(sum(node.times_ms) for node in nodes) > 0
+    session.close()
+
+
 def test_every_size_of_the_profile(backend, tmp_path: Path) -> None:
     session = _open(backend, tiny.write_conv(tmp_path / "net.onnx", batch="batch"), tiny.DYNAMIC_INPUT)
     for batch in (4, 1, 2):

@@ -31,6 +31,7 @@ SPOKEN = re.compile(
     r"^\.0\.figures\.\d+\.(p50_ms|p99_ms|throughput_per_s|score|stages\.(around|speedup|medians_ms\.end_to_end))"
     r"|\.comparisons\.\d+\.(speedup|differences|ratios\.(parameters|onnx_bytes|peak_memory_bytes)$)"
     r"|\.result\.(conditions|baseline_accuracy)|\.candidates\.\d+\.(accuracy|inputs|onnx_bytes|peak_memory_bytes)"
+    r"|\.nodes\.\d+\.((sum|measured)_ms|bars\.\d+\.(ms|share|of))$"
     r"|\.warmup_iterations$|\.cost\.parameters$|\.facts\.(engine_|int8_)?convolutions$|\.(confidence|fence|shares)"
 )
 # Raw samples are drawn as dots, never written; figures of single pictures stand in captions, which are strings.
@@ -142,7 +143,7 @@ def _forms(parts: Any, data: Any, wanted: re.Pattern[str]) -> Iterator[float]:
         yield abs(value)
         if "bytes" in path:
             yield value / MIB
-        if path.endswith((".cv", ".around")):
+        if path.endswith((".cv", ".around", ".share")):
             yield 100 * value
         if "accuracy" in path or "differences" in path:
             yield abs(value) * scale

@@ -5,17 +5,29 @@ What a real GPU does is tested in tests/gpu; here the code runs that a machine w
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgekd.backends._trt_profile import ProfiledEngineSession
 from edgekd.backends._trt_session import EngineSession
-from edgekd.core.errors import InputError, TargetMismatch
+from edgekd.core.errors import InputError, MachineError, TargetMismatch
 from edgekd.core.tensor import DimRange
 
+
+class Profiler:
+    """Stands in for ``trt.IProfiler``."""
+
+
+INSPECTION = json.dumps(
+    {"Layers": [{"Name": "conv", "LayerType": "Convolution"}, {"Name": "copy", "LayerType": "Shuffle"}]}
+)
 TRT = SimpleNamespace(
+    IProfiler=Profiler,
+    LayerInformationFormat=SimpleNamespace(JSON="json"),
     TensorLocation=SimpleNamespace(HOST="host", DEVICE="device"),
     TensorIOMode=SimpleNamespace(INPUT="in", OUTPUT="out"),
 )
@@ -111,6 +123,24 @@ class DoublingEngine:
         return self.starts
 
 
+class ProfiledEngine(DoublingEngine):
+    """Reports three layers, two of one name, each inference slower than the last; only when it is asked."""
+
+    profiler: Any = None
+    enqueue_emits_profile = True
+    reports = True
+
+    def create_engine_inspector(self) -> SimpleNamespace:
+        return SimpleNamespace(get_engine_information=lambda form: INSPECTION)
+
+    def report_to_profiler(self) -> bool:
+        assert self._stream[-1] == "wait"
+        assert not self.enqueue_emits_profile
+        for name, ms in (("conv", 1.0), ("copy", 0.5), ("copy", 0.25)):
+            self.profiler.report_layer_time(name, ms * self._stream.count("run"))
+        return self.reports
+
+
 @pytest.fixture
 def device() -> HostDevice:
     HostBuffer.all_by_address = {}
@@ -178,3 +208,28 @@ def test_closes_once_and_runs_no_more(session: EngineSession, device: HostDevice
     assert device.closed == 1
     with pytest.raises(RuntimeError, match="closed"):
         session.run(_feed())
+
+
+def profiled(device: HostDevice) -> ProfiledEngineSession:
+    cuda = SimpleNamespace(Buffer=HostBuffer, between_ms=lambda start, end: end - start)
+    return ProfiledEngineSession(TRT, cuda, device, (object(), ProfiledEngine(device.stream)))
+
+
+def test_layers_are_reported_once_the_stream_is_idle(device: HostDevice) -> None:
+    session, feed = profiled(device), _feed()
+    for _ in range(2):
+        np.testing.assert_array_equal(session.run(feed)["y"], feed["x"] * 2)
+    assert [(node.name, node.op, node.times_ms) for node in session.nodes()] == [
+        ("conv", "Convolution", (1.0, 2.0)),
+        ("copy", "Shuffle", (0.5, 1.0)),
+        ("copy", "Shuffle", (0.25, 0.5)),
+    ]
+    session.close()
+
+
+def test_a_library_that_reports_nothing_is_named(device: HostDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ProfiledEngine, "reports", False)
+    session = profiled(device)
+    with pytest.raises(MachineError, match="no layer times"):
+        session.run(_feed())
+    session.close()

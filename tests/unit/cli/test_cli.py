@@ -123,6 +123,22 @@ def test_show_describes_files(tmp_path: Path, suffix: str, capsys: Captured) -> 
     assert "1x3x16x16" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("suffix", ["onnx", "adopted.onnx"])
+def test_show_names_the_costliest_nodes(tmp_path: Path, suffix: str, capsys: Captured) -> None:
+    path = tiny_onnx(tmp_path / "net.onnx")
+    assert cli._run(["build", str(path), "-o", str(tmp_path / "net.engine")]) == 0
+    capsys.readouterr()
+    assert cli._run(["show", str(tmp_path / f"net.{suffix}"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    costs = found["node_costs"]
+    assert sum(node["macs"] for node in costs) == (found.get("cost") or found["facts"]["cost"])["macs"] > 0
+    assert cli._run(["show", str(tmp_path / f"net.{suffix}")]) == 0
+    said = capsys.readouterr().out
+    assert "FLOPs/byte" in said
+    assert "100.0 %" in said  # it has one convolution
+    assert f"the 1 costliest of {len(costs)} nodes; --json has all" in said
+
+
 @pytest.mark.skipif(family.version_of("tensorrt-rtx") is None, reason="needs tensorrt-rtx (the rtx extra)")
 def test_preflight_asks_the_real_parser(tmp_path: Path, capsys: Captured) -> None:
     assert cli._run(["preflight", str(tiny_onnx(tmp_path / "net.onnx"))]) == 0

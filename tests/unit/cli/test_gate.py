@@ -6,7 +6,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from edgekd.bench import suite
 from edgekd.cli import _run as edgekd
@@ -65,6 +68,28 @@ def test_paired_measures_both_now(tmp_path, capsys):
     measured = read_result(tmp_path / "verdict.result.json")
     assert [c.name for c in measured.candidates] == ["accepted", "new"]
     assert [len(c.runs) for c in measured.candidates] == [2, 2]
+
+
+def test_a_slower_engine_is_profiled_beside_the_accepted_one(tmp_path, capsys):
+    old, new = tmp_path / "old.onnx", tmp_path / "new.onnx"
+    for path, width in ((old, 2), (new, 96)):
+        nodes = [
+            helper.make_node("Conv", [a, w], [b], b, pads=[1] * 4) for a, w, b in (("x", "v", "y"), ("y", "w", "z"))
+        ]
+        shapes = {"v": (width, 3, 3, 3), "w": (3, width, 3, 3)}
+        weights = [numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in shapes.items()]
+        ends = [helper.make_tensor_value_info(name, 1, (1, 3, 48, 48)) for name in "xz"]
+        graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], weights)
+        onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
+    asked, out = limits(tmp_path, "latency = 0.03"), tmp_path / "verdict.json"
+    words = ["gate", str(new), "--against", str(old), "--limits", str(asked), *QUICK, "--set", "bench.threads=1"]
+    assert edgekd([*words, "-o", str(out)]) == 1
+    (blame,) = json.loads(out.read_text())["blames"]
+    assert (blame["candidate"], blame["why"]) == ("new", "")
+    assert 0 < blame["old_sum_ms"] < blame["new_sum_ms"]
+    assert max(blame["moved"], key=lambda node: node["change_ms"])["share"] > 0.2
+    assert "new, nodes with profiling on: sum" in " ".join(capsys.readouterr().out.split())
+    assert not read_result(tmp_path / "verdict.result.json").candidates[0].nodes
 
 
 def test_onnx_files_are_built_here_and_now(tmp_path, capsys):

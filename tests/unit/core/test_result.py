@@ -13,7 +13,7 @@ import pytest
 
 from edgekd.core.energy import Energy, EnergyWindow
 from edgekd.core.errors import IntegrityError, NotComparable
-from edgekd.core.result import BenchmarkResult, Candidate, Conditions, EngineRow, Run, read_result
+from edgekd.core.result import BenchmarkResult, Candidate, Conditions, EngineRow, NodeTime, Run, read_result
 from edgekd.core.watched import Watched
 
 CONDITIONS = Conditions(
@@ -28,6 +28,7 @@ def a_candidate(name: str = "teacher/fp32", **changes: Any) -> Candidate:
         name, name.split("/")[0], name.split("/")[1], "e" * 64, "f" * 64, {"x": (1, 3, 8, 8)}, runs,
         cost={"macs": 1e9}, onnx_bytes=10, engine_bytes=20, peak_memory_bytes=30, idle_memory_bytes=None,
         accuracy={"psnr_y_db": 33.5}, accuracy_per_sample={"psnr_y_db": (33.0, 34.0)}, notes=("ran on one core",),
+        nodes=(NodeTime("conv", "Conv", 1.5, 0.1), NodeTime("/relu", "", 0.25)),
     )  # fmt: skip
     return dataclasses.replace(candidate, **changes)
 
@@ -67,6 +68,15 @@ def test_conditions_that_differ_are_named_with_both_sides() -> None:
     assert CONDITIONS.differs_from(CONDITIONS) == {}
     other = dataclasses.replace(CONDITIONS, threads=4, governor="performance")
     assert CONDITIONS.differs_from(other) == {"threads": (2, 4), "governor": (None, "performance")}
+
+
+def test_time_per_node_is_summed_and_never_below_0(tmp_path: Path) -> None:
+    assert a_candidate().nodes_ms == 1.75
+    for wrong in (NodeTime("conv", "Conv", -1.0), NodeTime("conv", "Conv", 1.0, math.nan)):
+        result = dataclasses.replace(a_result(), candidates=(a_candidate(nodes=(wrong,)),))
+        (tmp_path / "r.json").write_text(result.to_json().replace('"mad_ms": null', '"mad_ms": NaN'))
+        with pytest.raises(IntegrityError, match="a node of 'teacher/fp32' took less than 0 ms"):
+            read_result(tmp_path / "r.json")
 
 
 def test_what_json_cannot_hold_is_written_as_null_or_a_huge_number(tmp_path: Path) -> None:

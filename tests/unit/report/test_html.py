@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
-from edgekd.core.result import read_result
+from edgekd.core.result import NodeTime, read_result
 from edgekd.core.samples import Samples
 from edgekd.report import html
 from tests.unit.report.example_result import agreeing, bare, example, pictures
@@ -152,3 +152,17 @@ def test_the_colours_have_a_legend():
     archive = replace(pictures(), legend=((EVIL, (255, 0, 64)),))
     assert embedded(html.render(example(), archive))["legend"] == [{"name": EVIL, "colour": "rgb(255, 0, 64)"}]
     assert embedded(html.render(example(), pictures()))["legend"] == []
+
+
+def test_time_per_node_stands_without_any_script():
+    nodes = tuple(NodeTime(f"<b>node {i}", "Conv", 2.0 - i / 10, 0.01) for i in range(18))
+    first, *others = example().candidates
+    page = html.render(example(candidates=(replace(first, nodes=nodes), *others)))
+    (section,) = re.findall(r"<section><h2>Time per node</h2>.*?</section>", page)
+    assert section.count("<li") == 16  # fifteen, and the rest summed
+    assert "&lt;b&gt;node 0" in section
+    assert "<b>node" not in section
+    assert "3 others" in section
+    assert f"profiled sum {sum(node.median_ms for node in nodes):.1f} ms, measured" in section
+    assert "profiling on" in section
+    assert "Time per node" not in html.render(example())
