@@ -42,6 +42,54 @@ def test_sign_flip_calls_equal_sums_equal():
     assert sign_flip([0.1, 0.2, -0.3]) == np.mean([t >= 0 for t in (6, 0, 4, -2, 2, -4, 0, -6)])
 
 
+def _flipped(values):
+    """All sums there are, by enumeration."""
+    return [
+        sum(s * v for s, v in zip(signs, values, strict=True))
+        for signs in itertools.product((1, -1), repeat=len(values))
+    ]
+
+
+@pytest.mark.parametrize("values", [[3, -2, 1, -4], [5, 4, -3, -2, -1, 1], [-6, 2, 2, 1], [1, -1, 2, -2, 3, -4, 0.5]])
+def test_sign_flip_of_both_signs(values):
+    assert sign_flip(values) == np.mean([total >= sum(values) for total in _flipped(values)])
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_sign_flip_knows_equal_sums_at_every_scale(scale):
+    values = [0.1, 0.2, -0.3, 0.7, -0.7, 0.6, -0.6]
+    exact = [round(10 * value) for value in values]
+    expected = np.mean([total >= sum(exact) for total in _flipped(exact)])
+    assert sign_flip([scale * value for value in values]) == expected
+
+
+@pytest.mark.parametrize("n", [1, 7, 16, 17, 40])
+def test_sign_flip_of_nothing_but_zeros_says_nothing(n):
+    assert sign_flip([0.0] * n) == 1.0
+
+
+def test_sign_flip_is_exact_up_to_sixteen():
+    assert sign_flip([1.0] * 16) == 2**-16
+
+
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [
+        ([1, 1, 2], [1, 0, 3, 1]),
+        ([2, 2, 2], [2, 2, 1]),
+        ([0, 5], [5, 5, 0, 1]),
+        ([1, 2], [1, 2]),
+        ([3, 1, 4, 1], [5, 9, 2, 6, 5]),
+    ],
+)
+def test_mann_whitney_ranks_ties_in_the_middle(new, old):
+    pooled = [*new, *old]
+    ranks = [(sum(v < x for v in pooled) + sum(v <= x for v in pooled)) for x in pooled]  # twice the mid-rank, less 1
+    seen = sum(ranks[: len(new)])
+    deals = [sum(ranks[i] for i in deal) for deal in itertools.combinations(range(len(pooled)), len(new))]
+    assert mann_whitney(new, old) == pytest.approx(np.mean([total >= seen for total in deals]), abs=1e-12)
+
+
 def test_sign_flip_of_many_is_drawn_and_never_0():
     rng = np.random.default_rng(3)
     assert sign_flip(np.ones(40)) == 1e-4
@@ -105,3 +153,25 @@ def test_many_figures_take_little_time_and_memory():
     found = two_level([rng.normal(3, 1, 5_000)], np.mean)
     assert found.low < 3.0 < found.high
     assert found.high - found.low == pytest.approx(2 * 1.96 / math.sqrt(5_000), rel=0.1)
+
+
+@pytest.mark.parametrize(("distance", "quantile"), [(2.0, 12.706), (0.5, 12.706)])
+def test_two_processes_are_stretched_by_one_degree_of_freedom(distance, quantile):
+    """Of two, the 2.5 % quantile of resampled means is the lower process itself."""
+    found = two_level([np.array([1.0]), np.array([1.0 + distance])], np.mean)
+    assert found.value == 1 + distance / 2
+    half = math.sqrt(2) * quantile / 1.96 * distance / 2
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), rel=1e-4)
+
+
+@pytest.mark.parametrize("n", [5, 8])
+def test_intervals_of_few_processes_are_as_wide_as_students(n):
+    values = np.random.default_rng(n).normal(10, 1, n)
+    found = two_level([np.array([value]) for value in values], np.mean)
+    students = t_quantile(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)
+    assert found.high - found.low == pytest.approx(2 * students, rel=0.05)
+
+
+def test_the_same_figures_have_the_same_interval():
+    processes = [np.random.default_rng(i).normal(0, 1, 6) for i in range(4)]
+    assert two_level(processes) == two_level(processes)
