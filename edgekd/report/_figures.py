@@ -11,7 +11,7 @@ from edgekd.bench.measure import CLOCK_NAME
 from edgekd.compare import Comparison, Interval, Row, compare, interval, ratio
 from edgekd.core import units
 from edgekd.core.numerics import Spread, spread
-from edgekd.core.result import AGREEMENT, STAGES, BenchmarkResult, Candidate, EngineRow
+from edgekd.core.result import AGREEMENT, STAGES, BenchmarkResult, Candidate, Conditions, EngineRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,13 +251,22 @@ def conditions_line(result: BenchmarkResult) -> str:
     query = max(candidate.samples_per_query for candidate in result.candidates)
     asked = f", {query} samples a query" if query > c.batch else ""
     streams = f" in {c.streams} streams" if c.streams > 1 else ""
-    board = "".join(f", {said}" for said in (c.l4t and f"L4T {c.l4t}", c.power_mode and f"mode {c.power_mode}") if said)
-    cores = "cores not told" if c.cores is None else f"{c.threads} of {c.cores} cores"
     clock = "" if c.clock == CLOCK_NAME else f" · timed by {c.clock}"
     return (
-        f"{c.target}{board} · {c.processor} · {cores}{governor} · {c.backend} ({libraries}) · "
+        f"{machine(c)} · {c.processor} · {cores(c)}{governor} · {c.backend} ({libraries}) · "
         f"batch {c.batch}, {c.scenario}{asked}{streams}{clock} · edgekd {result.edgekd}"
     )
+
+
+def machine(c: Conditions) -> str:
+    """Name the target, and what a board says of itself."""
+    said = (c.target, c.l4t and f"L4T {c.l4t}", c.power_mode and f"mode {c.power_mode}")
+    return ", ".join(filter(None, said))
+
+
+def cores(c: Conditions) -> str:
+    """Say how many cores an inference used, of how many."""
+    return "cores not told" if c.cores is None else f"{c.threads} of {c.cores} cores"
 
 
 def metric_head(metric: str) -> str:

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from edgekd.compare import Row, compare
 from edgekd.core import units
 from edgekd.core.result import BenchmarkResult, Candidate
-from edgekd.report._figures import interval_text, is_drawable, metric_amount, metric_value, metric_words
+from edgekd.report._figures import (
+    cores,
+    interval_text,
+    is_drawable,
+    machine,
+    metric_amount,
+    metric_value,
+    metric_words,
+)
 
 # MLPerf's names, in words.
 _SCENARIOS = {
@@ -31,12 +39,11 @@ def setup(result: BenchmarkResult) -> dict[str, str]:
     """Say what was compared, and under which conditions."""
     c = result.conditions
     governor = f"governor {c.governor}" if c.governor else "governor not told by this machine"
-    cores = "cores not told" if c.cores is None else f"{c.threads} of {c.cores} cores"
     libraries = [f"{name} {version}" for name, version in c.libraries.items()]
     scenario = f"{c.scenario} ({_SCENARIOS[c.scenario]})" if c.scenario in _SCENARIOS else c.scenario
     return {
         "Compared": ", ".join(candidate.name for candidate in result.candidates),
-        "Machine": f"{c.target}: {c.processor}, {cores}, {governor}",
+        "Machine": f"{machine(c)}: {c.processor}, {cores(c)}, {governor}",
         "Software": f"{c.backend} ({', '.join(libraries)}), edgekd {result.edgekd}",
         "Workload": f"batch {c.batch}, {scenario}, fed {_fed(result.candidates)}",
         "Timing": f"{_timing(result)}; clock {c.clock}",

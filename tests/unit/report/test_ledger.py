@@ -70,7 +70,7 @@ def test_every_format_says_it(text):
 def test_the_page_draws_no_refused_block():
     """The raw data is whole; the script leaves out what was refused, as the figures do."""
     page = html.render(seen())
-    data = json.loads(page.split('id="data">')[1].split("</script>")[0])
-    run = data["result"]["candidates"][0]["runs"][0]
+    result = json.loads(page.split('id="result">')[1].split("</script>")[0])
+    run = result["candidates"][0]["runs"][0]
     assert len(run["blocks_ns"]) == len(run["refused"]) == 12
-    assert "run.refused?.[block]" in page
+    assert "!run.refused?.[block]" in page
