@@ -292,11 +292,8 @@ def _timed(
         score = scores.by_name.get(subject.name)
         candidates.append(_candidate(subject, measured, weight, score, entrant.feeds))
     if setting.profiled:
-        told.say("      timing each engine's nodes, with profiling on, in a process of its own")
-        candidates = [
-            _with_nodes([candidate], [entrant], config)[0]
-            for candidate, entrant in zip(candidates, entrants, strict=True)
-        ]
+        told.say("      timing each engine's nodes, with profiling on, in a process of their own")
+        candidates = _with_nodes(candidates, entrants, config)
     return candidates, measured
 
 

@@ -13,7 +13,7 @@ from edgekd.core.result import NodeTime
 from edgekd.gate import Limits, judge_paired, judge_recorded
 from edgekd.report._nodes import blame_line, blame_table
 from tests.unit.report.example_result import example
-from tests.unit.test_gate import timed
+from tests.unit.test_gate import beside, timed
 
 OLD = (NodeTime("stem", "Conv", 1.0, 0.01), NodeTime("body", "Conv", 4.0, 0.05), NodeTime("relu", "Relu", 0.5, 0.2))
 NEW = (NodeTime("stem", "Conv", 1.0, 0.01), NodeTime("body", "Conv", 7.0, 0.05), NodeTime("relu", "Relu", 0.6, 0.2))
@@ -98,7 +98,7 @@ def test_a_size_that_regressed_blames_nobody():
 
 @pytest.mark.parametrize("name", [name for name in names("report") if hasattr(load("report", name), "render_verdict")])
 def test_recorded_results_blame_in_every_format(name):
-    old, new = (example(candidates=(timed("net", ms, nodes=of),)) for ms, of in ((10.0, OLD), (13.0, NEW)))
+    old, new = (beside(timed("net", ms, nodes=of)) for ms, of in ((10.0, OLD), (13.0, NEW)))
     verdict = judge_recorded(new, old, Limits(latency=0.03))
     assert json.loads(verdict.to_json())["blames"][0]["moved"][0]["name"] == "body"
     text = " ".join(load("report", name).render_verdict(verdict).split())
@@ -106,5 +106,5 @@ def test_recorded_results_blame_in_every_format(name):
     assert "+3.00" in text
     assert "97 %" in text
     assert "~ +0.100" in text.replace("\\~", "~")
-    without = judge_recorded(example(candidates=(timed("net", 13.0),)), old, Limits(latency=0.03))
+    without = judge_recorded(beside(timed("net", 13.0)), old, Limits(latency=0.03))
     assert "there is no profile of the new engine" in load("report", name).render_verdict(without).replace("\n", " ")

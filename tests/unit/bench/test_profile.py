@@ -30,7 +30,7 @@ def engine(tmp_path_factory) -> Path:
 
 
 def entrants(engine: Path, names: str = "ab") -> list[Entrant]:
-    return [Entrant(name, engine, tiny.feed()) for name in names]
+    return [Entrant(name, engine, (tiny.feed(),)) for name in names]
 
 
 def test_every_entrants_nodes(engine):
