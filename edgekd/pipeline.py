@@ -24,6 +24,7 @@ from edgekd import __version__, build, feeds, provenance
 from edgekd.bench import suite
 from edgekd.bench.measure import stopwatch
 from edgekd.bench.processes import Progress
+from edgekd.bench.scoring import Scoring
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, Provenance, current, locked, save_manifest, sha256_of, write_atomic
 from edgekd.core.embedded import input_spec
@@ -279,7 +280,7 @@ def _measured(walk: Walk) -> Finished:
     job, out = walk.job, walk.job.out / "result.json"
     scoring = None
     if job.recipe.pair is not None and "evaluation" in walk.archives:
-        scoring = suite.Scoring(walk.archives["evaluation"], job.recipe.pair.task, job.recipe.task)
+        scoring = Scoring(walk.archives["evaluation"], job.recipe.pair.task, job.recipe.task)
     setting = suite.Setting(
         job.title,
         job.recipe.bench,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from edgekd import __version__
 from edgekd.bench import accuracy, conditions, energy, memory, processes, profile, scenarios, stages, yardstick
 from edgekd.bench.processes import Entrant, Measured
 from edgekd.bench.scenarios import Query
-from edgekd.bench.shown import archive as shown_archive
+from edgekd.bench.scoring import Scores, Scoring, score, takes_pictures
 from edgekd.bench.stages import Edge
 from edgekd.core import family
 from edgekd.core.artifact import (
@@ -29,10 +28,9 @@ from edgekd.core.artifact import (
     sha256_of,
     write_atomic,
 )
-from edgekd.core.embedded import task_view
 from edgekd.core.errors import BuildError, EdgeKDError, InputError, NotComparable
-from edgekd.core.protocols import Backend, Feeds, Session, Task
-from edgekd.core.result import AGREEMENT, BenchmarkResult, Candidate, Conditions, EngineRow
+from edgekd.core.protocols import Backend, Feeds, Session
+from edgekd.core.result import BenchmarkResult, Candidate, Conditions, EngineRow
 from edgekd.core.samples import Samples
 from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
@@ -65,15 +63,6 @@ class Told:
 
     say: Callable[[str], None]
     progress: processes.Progress | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """What accuracy is measured with: an archive of samples, the task (a file of ``edgekd/tasks/``), its options."""
-
-    samples: Artifact
-    task: str
-    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +108,6 @@ def subjects(engines: Sequence[Artifact]) -> list[Subject]:
         size, cost = int(network.get("onnx_bytes", 0)), network.get("cost") or {}
         found[name] = Subject(name, role, precision, engine, onnx_sha256, size, cost)
     return list(found.values())
-
-
-def scoring(engine: Artifact, samples: Artifact) -> Scoring | None:
-    """Return how the engine's answers are scored, by what its manifest says of its task; None where it says nothing."""
-    network = engine.facts.get("network") or {}
-    if "task" not in network:
-        return None
-    return Scoring(samples, network["task"], json.loads(network.get("task_options") or "{}"))
 
 
 def backend_of(engines: Sequence[Artifact]) -> str:
@@ -182,7 +163,8 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
             session.run(queries[name][0])  # one that cannot run says so here, in its own error
         if setting.scoring:
             told.say("      scoring every engine's answers")
-        scores = _scores(subjects, sessions, setting, out)
+        engines = {subject.name: subject.engine for subject in subjects}
+        scores = score(setting.scoring, engines, sessions, out) if setting.scoring else Scores()
         edges, unsplit = _edges(subjects, sessions, setting)
     entrants = [Entrant(s.name, s.engine.path, queries[s.name], edges.get(s.name)) for s in subjects]
     candidates, measured = _timed(subjects, setting, entrants, scores, told)
@@ -239,17 +221,6 @@ def _with_nodes(candidates: Sequence[Candidate], entrants: Sequence[Entrant], co
     ]
 
 
-def pictures(result_path: Path) -> Samples | None:
-    """Return the pictures that ``run`` left beside a result, if there are any."""
-    path = _pictures_path(result_path)
-    return Samples.load(path) if path.exists() else None
-
-
-def _pictures_path(result_path: Path) -> Path:
-    # A result of another name may lie in the folder of a run, whose pictures are its own.
-    return result_path.with_name("pictures.npz" if result_path.stem == "result" else f"{result_path.stem}.pictures.npz")
-
-
 def _conditions(config: BenchConfig, backend: Backend, query: Query) -> Conditions:
     seen = conditions.observe(config, ("numpy", *backend.libraries), batch=scenarios.batch_of(query[0]))
     return replace(seen, gpu_timing=getattr(backend, "gpu_timing", {}))
@@ -261,23 +232,8 @@ def _libraries(backend: str) -> dict[str, str]:
     return {library: family.version_of(library) or "unknown" for library in libraries}
 
 
-@dataclass(frozen=True, slots=True)
-class _Scores:
-    """Who scored what; all empty where nothing is scored."""
-
-    primary: str = ""
-    by_name: Mapping[str, accuracy.Accuracy] = field(default_factory=dict)
-    baseline: accuracy.Accuracy | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def of_set(self) -> tuple[str, ...]:
-        """Metrics that are no mean over samples, for any candidate."""
-        return tuple(dict.fromkeys(metric for found in self.by_name.values() for metric in found.of_set))
-
-
 def _timed(
-    subjects: Sequence[Subject], setting: Setting, entrants: Sequence[Entrant], scores: _Scores, told: Told
+    subjects: Sequence[Subject], setting: Setting, entrants: Sequence[Entrant], scores: Scores, told: Told
 ) -> tuple[list[Candidate], Measured]:
     """Time every subject, weigh it, and profile it, each in processes that do nothing else."""
     config = setting.config
@@ -295,34 +251,6 @@ def _timed(
         told.say("      timing each engine's nodes, with profiling on, in a process of their own")
         candidates = _with_nodes(candidates, entrants, config)
     return candidates, measured
-
-
-def _scores(subjects: Sequence[Subject], sessions: Mapping[str, Session], setting: Setting, out: Path) -> _Scores:
-    """Score every session, by the truth or else by the first one's answers, and keep a few to look at."""
-    if setting.scoring is None:
-        return _Scores()
-    task, options = family.load("tasks", setting.scoring.task), setting.scoring.options
-    samples = Samples.load(setting.scoring.samples.path)
-    embedded = {subject.name: _embedded(subject) for subject in subjects}
-    given = {
-        name: accuracy.answers(session, samples, task_view(cast("Task", task), embedded[name]), options)
-        for name, session in sessions.items()
-    }
-    shown, baseline = given, None
-    if samples.truth is None:
-        reference = subjects[0].name
-        scores = {name: accuracy.agreement(mine, given[reference], task, options) for name, mine in given.items()}
-        notes: tuple[str, ...] = (
-            f"the {samples.source} have no truth beside them: scores are agreement with {reference}, not accuracy",
-        )
-    else:
-        scores, notes = {name: accuracy.scored(mine, samples, task, options) for name, mine in given.items()}, ()
-        baseline = accuracy.baseline(samples, task, options)
-        shown = {task.BASELINE: baseline.outputs, **given} if baseline else given
-    if (pictures := shown_archive(samples, shown, task, options)) is not None:
-        pictures.save(_pictures_path(out))
-    primary = AGREEMENT + accuracy.agrees_by(task) if samples.truth is None else task.PRIMARY
-    return _Scores(primary, scores, baseline, notes)
 
 
 def _energies(
@@ -370,7 +298,7 @@ def _edges(
         return {}, ("stages were not timed: the evaluation samples hold no pictures",)
     edges, notes = {}, []
     for subject in subjects:
-        edge = Edge(setting.scoring.task, setting.scoring.options, _embedded(subject), seen[0])
+        edge = Edge(setting.scoring.task, setting.scoring.options, takes_pictures(subject.engine), seen[0])
         try:
             stages.split(sessions[subject.name], edge, 1)
         except EdgeKDError as err:
@@ -378,11 +306,6 @@ def _edges(
             continue
         edges[subject.name] = edge
     return edges, tuple(notes)
-
-
-def _embedded(subject: Subject) -> bool:
-    """Whether the graph holds the task's preprocessing and postprocessing, as its manifest says."""
-    return bool((subject.engine.facts.get("network") or {}).get("embedded"))
 
 
 def _candidate(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edgekd.bench import suite, trtexec
+from edgekd.bench.scoring import scoring_of
 from edgekd.cli import _options
 from edgekd.cli._options import Json, Output, Quiet, Sets, progress_bar, talker
 from edgekd.core import family
@@ -65,7 +66,7 @@ def _measure(engines: Sequence[Path], samples: Path | None, sets: Sequence[str],
     subjects = suite.subjects(artifacts)
     recipe = recipe_from({}, [f"bench.backend={suite.backend_of(artifacts)}", *sets])
     feeds = Artifact("samples", samples, sha256_of(samples)) if samples else None
-    scoring = suite.scoring(artifacts[0], feeds) if feeds else None
+    scoring = scoring_of(artifacts[0], feeds) if feeds else None
     if samples and len(engines) == 1 and Samples.load(samples).truth is None:
         scoring = None  # one engine's agreement with itself says nothing
     setting = suite.Setting(engines[0].stem, recipe.bench, feeds, scoring)

@@ -13,6 +13,7 @@ import typer
 
 from edgekd import build, gate
 from edgekd.bench import suite
+from edgekd.bench.scoring import scoring_of
 from edgekd.blame import blame
 from edgekd.cli._given import onnx_artifact
 from edgekd.cli._options import Json, Output, Quiet, Samples, Sets, progress_bar, talker
@@ -152,7 +153,7 @@ def _measured(
             for name, engine in zip(names, engines, strict=True)
             for subject in suite.subjects([engine])
         ]
-        scoring = suite.scoring(engines[0], given) if given else None
+        scoring = scoring_of(engines[0], given) if given else None
         setting = suite.Setting(paths[0].stem, config, given, scoring, profiled=False)
         suite.run(subjects, setting, suite.provenance(subjects, setting, to_plain(config)), out, told)
         result = read_result(out)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edgekd.bench import suite
+from edgekd.bench.scoring import pictures
 from edgekd.cli._options import Output
 from edgekd.core import family
 from edgekd.core.artifact import write_atomic
@@ -43,7 +43,7 @@ def command(
         found = read_result(result)
         if candidate:
             found = replace(found, candidates=(found.candidate(candidate),))
-        text = writer.render(found, suite.pictures(result))
+        text = writer.render(found, pictures(result))
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from edgekd.bench import suite
+from edgekd.bench.scoring import pictures
 from edgekd.core.numerics import FENCE_IQR
 from edgekd.core.result import BenchmarkResult, Candidate, read_result
 from edgekd.core.samples import Samples
@@ -59,7 +59,7 @@ class Origin:
 def render_file(path: Path) -> str:
     """Return the page of a ``result.json``, with the pictures and the provenance that lie beside it."""
     result = read_result(path)
-    return render(result, suite.pictures(path), Origin(_text(path, result), chains(result, beside(path))))
+    return render(result, pictures(path), Origin(_text(path, result), chains(result, beside(path))))
 
 
 def render(result: BenchmarkResult, pictures: Samples | None = None, origin: Origin | None = None) -> str:

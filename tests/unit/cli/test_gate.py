@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from edgekd.bench import suite
+from edgekd.bench.scoring import scoring_of
 from edgekd.cli import _run as edgekd
 from edgekd.core.artifact import Artifact
 from edgekd.core.result import read_result
@@ -164,9 +164,9 @@ def test_accuracy_is_scored_by_the_task_that_the_manifest_names(tmp_path, capsys
     assert edgekd(["gate", "a.onnx", "--against", "b.onnx", "--limits", str(asked)]) == 2
     assert "--samples is missing" in capsys.readouterr().err
     engine, samples = (Artifact(kind, tmp_path / kind, "") for kind in ("engine", "samples"))
-    assert suite.scoring(engine, samples) is None
+    assert scoring_of(engine, samples) is None
     network = {"task": "super_resolution", "task_options": '{"scale": 2}'}
-    scoring = suite.scoring(replace(engine, facts={"network": network}), samples)
+    scoring = scoring_of(replace(engine, facts={"network": network}), samples)
     assert (scoring.samples, scoring.task, scoring.options) == (samples, "super_resolution", {"scale": 2})
 
 
