@@ -12,6 +12,7 @@ from typing import Any
 
 from edgekd.core.protocols import NodeRuns
 
+_CAST = "InsertedPrecisionFreeCast_"
 _SUFFIX = "_kernel_time"
 # Operators with a body, whose nodes have events of their own.
 _HOLDERS = ("If", "Loop", "Scan", "SequenceMap")
@@ -28,7 +29,12 @@ def nodes_in_profile(events: Sequence[Mapping[str, Any]]) -> tuple[NodeRuns, ...
     for event, own_us in _own_times(event for event in events if event["name"].endswith(_SUFFIX)):
         run = bisect_right(starts_us, int(event["ts"])) - 1
         of = event["args"]
-        node = (event["name"].removesuffix(_SUFFIX), str(of.get("op_name", "")), str(of.get("node_index", "")))
+        # Half precision names a node anew, and the old name behind it tells which one of the network it is.
+        node = (
+            event["name"].removesuffix(_SUFFIX).removeprefix(_CAST),
+            str(of.get("op_name", "")),
+            str(of.get("node_index", "")),
+        )
         if run >= 0:
             times_us.setdefault(node, [0] * len(starts_us))[run] += own_us
     return tuple(NodeRuns(name, op, tuple(us / 1e3 for us in runs)) for (name, op, _), runs in times_us.items())
