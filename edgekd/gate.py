@@ -343,7 +343,9 @@ def _energy(sides: _Sides, metric: str, limit: float) -> Check:
     new, old = sides.new.energy, sides.old.energy
     old_mj, new_mj = (float(np.mean(side.mj)) if side else None for side in (old, new))
     if new is None or old is None:
-        return _unknown(sides, metric, limit, old_mj, new_mj)
+        check = _unknown(sides, metric, limit, old_mj, new_mj)
+        why = sides.result.no_energy
+        return replace(check, why=f"{check.why}: {why}") if why else check
     if (new.reader, new.total) != (old.reader, old.total) or min((*new.mj, *old.mj)) <= 0:
         check = _unknown(sides, metric, limit, old_mj, new_mj)
         return replace(check, why="the two were read by different sensors, or a sensor read less than nothing")

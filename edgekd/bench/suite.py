@@ -180,9 +180,10 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         baseline_per_sample=scores.baseline.per_sample if scores.baseline else {},
         primary_metric=scores.primary,
         steps=setting.steps,
-        notes=(*setting.notes, *scores.notes, *unsplit, *measured.notes, *_unmeasured(energies.reason)),
+        notes=(*setting.notes, *scores.notes, *unsplit, *measured.notes),
         set_metrics=scores.of_set,
         yardstick=measured.runs.get(yardstick.NAME, ()),
+        no_energy=energies.reason,
     )
     write_atomic(out, result.to_json())
     artifact = Artifact("result", out, sha256_of(out), made_by=made_by, facts={"summary": f"{len(candidates)} engines"})
@@ -258,10 +259,6 @@ def _energies(
 ) -> energy.Energies:
     loads = [energy.Load(subject.name, subject.engine.path, queries[subject.name][0]) for subject in subjects]
     return energy.measure(loads, config, say=told.say)
-
-
-def _unmeasured(reason: str) -> tuple[str, ...]:
-    return (f"energy not measured: {reason}",) if reason else ()
 
 
 def _notes(subject: Subject, weight: memory.Memory) -> tuple[str, ...]:

@@ -24,7 +24,8 @@ def lines(result: BenchmarkResult) -> tuple[str, ...]:
         for c in result.candidates
         if c.energy
     )
-    return (*refused, *seen, *energies, *sensors)
+    without = (f"energy not measured: {result.no_energy}",) if result.no_energy else ()
+    return (*refused, *seen, *energies, *sensors, *without)
 
 
 def _refused(runs: Iterable[Run]) -> tuple[str, ...]:

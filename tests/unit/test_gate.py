@@ -323,6 +323,12 @@ def test_recorded_energy_is_judged_unpaired():
     assert check.p == pytest.approx(1 / 12870)  # 16 choose 8
 
 
+def test_the_reason_that_energy_is_not_known_is_said():
+    result = example(candidates=(timed("old", 10.0), timed("new", 10.0)), no_energy="no sensor")
+    (check,) = judge_paired(result, "new", "old", Limits(energy=0.03)).checks
+    assert check.why.endswith("figure was not measured: no sensor")
+
+
 def test_without_a_sensor_energy_is_inconclusive():
     (check,) = paired(10.0, Limits(energy=0.03)).checks
     assert (check.status, check.why) == ("inconclusive", "the new and the accepted engine's figure was not measured")

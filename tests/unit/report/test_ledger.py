@@ -52,6 +52,7 @@ def test_what_is_said_and_in_which_order():
 
 def test_a_machine_that_told_nothing_says_nothing():
     assert lines(example()) == ()
+    assert lines(example(no_energy="no sensor")) == ("energy not measured: no sensor",)
     assert " mJ" not in terminal.render(example())
 
 
