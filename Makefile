@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint types fence bench gpu board mutate wheel clean
+.PHONY: help demo test cover quick lint types fence bench gpu board mutate wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -19,7 +19,10 @@ demo: $(VENV)/.compile  ## teacher and student through every stage, from the shi
 	$(BIN)/edgekd run models/$(PAIR) -o runs/$(PAIR)
 
 test: $(VENV)/.dev  ## all tests; those that need a GPU or a board are skipped by name, with the reason
-	$(PYTEST) -q -rs --no-fold-skipped --cov --cov-report=term:skip-covered
+	$(PYTEST) -q -rs --no-fold-skipped $(COVERAGE)
+
+cover: COVERAGE := --cov --cov-report=term:skip-covered
+cover: test  ## the same, and which branches no test has taken
 
 quick: $(VENV)/.dev  ## unit tests and fences only, without coverage
 	$(PYTEST) -q tests/unit tests/fence
