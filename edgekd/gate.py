@@ -325,11 +325,9 @@ def processes_needed(change: float, low: float, high: float, limit: float, proce
 
 def _open(processes: int, needs: int | None) -> str:
     few = f"{processes} process{'es' if processes > 1 else ''} cannot tell"
-    return (
-        f"{few}, nor could a thousand: the change is too near to the limit"
-        if needs is None
-        else f"{few}; {needs} could"
-    )
+    if needs is None:
+        return f"{few}, nor could a thousand: the change is too near to the limit"
+    return f"{few}; {needs} could"
 
 
 def _tails_ms(candidate: Candidate) -> tuple[FloatArray, ...]:
