@@ -47,7 +47,7 @@ gpu: $(VENV)/.dev  ## tests that need an NVIDIA GPU
 board: $(VENV)/.dev  ## tests that need a Jetson
 	$(PYTEST) -q -m board
 
-mutate: $(VENV)/.dev  ## changes the code that decides verdicts, and says which change no test has noticed: half an hour
+mutate: $(VENV)/.dev  ## changes the code that decides verdicts, and says which change no test has noticed; takes long
 	$(PIP) mutmut==3.8.1
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results

@@ -35,7 +35,7 @@ def words(name: str) -> list[str]:
     return ["gate", new, "--baseline", accepted, "--limits", str(LIMITS)]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Measure all five; return 0 where every verdict is the one that is to be shown."""
     _measure("accepted", 8, ())
     wrong = 0

@@ -28,11 +28,12 @@ import numpy as np
 from edgekd.bench import _jetson
 from edgekd.bench import measure as clocked
 from edgekd.bench._child import ended, fresh_python, save_feeds
+from edgekd.bench.processes import Entrant
 from edgekd.core import family
 from edgekd.core.energy import Energy, EnergyWindow
 from edgekd.core.errors import MachineError
 from edgekd.core.numerics import FloatArray
-from edgekd.core.protocols import Feeds, PowerSource
+from edgekd.core.protocols import PowerSource
 from edgekd.core.samples import Samples
 from edgekd.core.sections import BenchConfig
 
@@ -42,15 +43,6 @@ _GPU_BACKENDS = ("tensorrt", "tensorrt_rtx")
 _IDLE_SHARE = _WARM_SHARE = 0.5
 _READINGS_MIN = 3
 _LIMIT_S = 600
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """One candidate: its engine, and what it is fed."""
-
-    name: str
-    engine: Path
-    feeds: Feeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +89,12 @@ def open_reader(backend: str, root: Path = Path("/")) -> tuple[str, PowerSource]
 
 
 def measure(
-    loads: Sequence[Load], config: BenchConfig, root: Path = Path("/"), say: Callable[[str], None] | None = None
+    entrants: Sequence[Entrant], config: BenchConfig, root: Path = Path("/"), say: Callable[[str], None] | None = None
 ) -> Energies:
     """Measure every candidate in ``config.processes`` windows, in turns and in balanced order.
 
     Args:
-        loads: At least one; names are unique.
+        entrants: At least one; names are unique. The first inference of each one's query is run again and again.
         config: ``energy_s``, ``processes``, ``backend`` and ``threads`` are used.
         root: Where the sensor's files lie.
         say: Is told of a sensor that was found.
@@ -116,15 +108,15 @@ def measure(
     with contextlib.closing(source):
         if say:
             say(f"      measuring energy by {reader}, in {config.processes} windows of {config.energy_s:g} s each")
-        return _measured(loads, config, reader, source)
+        return _measured(entrants, config, reader, source)
 
 
-def _measured(loads: Sequence[Load], config: BenchConfig, reader: str, source: PowerSource) -> Energies:
-    windows: dict[str, list[EnergyWindow]] = {load.name: [] for load in loads}
+def _measured(entrants: Sequence[Entrant], config: BenchConfig, reader: str, source: PowerSource) -> Energies:
+    windows: dict[str, list[EnergyWindow]] = {entrant.name: [] for entrant in entrants}
     try:
         for turn in range(config.processes):
-            for load in loads[:: -1 if turn % 2 else 1]:
-                windows[load.name].append(_window(load, config, source))
+            for entrant in entrants[:: -1 if turn % 2 else 1]:
+                windows[entrant.name].append(_window(entrant, config, source))
     except MachineError as err:
         # Windows that one candidate has and another lacks could not be paired.
         turns = min(map(len, windows.values()))
@@ -139,12 +131,12 @@ def _energies(windows: Mapping[str, Sequence[EnergyWindow]], reader: str, source
     return {name: Energy(reader, source.sees, source.total, tuple(of)) for name, of in windows.items()}
 
 
-def _window(load: Load, config: BenchConfig, source: PowerSource) -> EnergyWindow:
+def _window(entrant: Entrant, config: BenchConfig, source: PowerSource) -> EnergyWindow:
     """Let a fresh process rest and run, and read the sensor meanwhile."""
     with tempfile.TemporaryDirectory(prefix="edgekd-energy-") as folder:
         feeds, said = Path(folder) / "feeds.npz", Path(folder) / "said.txt"
-        save_feeds(feeds, [load.feeds])
-        words = (f"--backend={config.backend}", f"--engine={load.engine}", f"--feeds={feeds}")
+        save_feeds(feeds, entrant.feeds[:1])
+        words = (f"--backend={config.backend}", f"--engine={entrant.engine}", f"--feeds={feeds}")
         more = (f"--threads={config.threads}", f"--seconds={config.energy_s}")
         # Files, not pipes: nobody reads while the sensor is read, and a library may say more than a pipe holds.
         with said.open("w+") as out, (Path(folder) / "errors.txt").open("w+") as errors:
@@ -158,7 +150,7 @@ def _window(load: Load, config: BenchConfig, source: PowerSource) -> EnergyWindo
             errors.seek(0)
             done = subprocess.CompletedProcess(command, child.returncode, out.read(), errors.read())
     if done.returncode:
-        raise MachineError(f"the process that runs {load.name} for its energy {ended(done)}")
+        raise MachineError(f"the process that runs {entrant.name} for its energy {ended(done)}")
     return window_of(series, json.loads(done.stdout.strip().splitlines()[-1]), source)
 
 

@@ -65,7 +65,10 @@ def profile(
         return _none(entrants, f"{backend} times no nodes")
     with tempfile.TemporaryDirectory(prefix="edgekd-profile-") as folder:
         plan, out = Path(folder) / "plan.json", Path(folder) / "out.json"
-        planned = [_planned(entrant, latencies_ms[entrant.name], Path(folder)) for entrant in entrants]
+        planned = [
+            _planned(entrant, latencies_ms[entrant.name], Path(folder) / f"feeds{i}.npz")
+            for i, entrant in enumerate(entrants)
+        ]
         write_atomic(plan, json.dumps({"backend": backend, "threads": threads, "entrants": planned}))
         words = fresh_python("edgekd.bench.profile", str(plan), str(out))
         try:
@@ -125,9 +128,8 @@ def _median(node: NodeRuns) -> NodeTime:
     return NodeTime(node.name, node.op, round(middle_ms, 6), round(mad_ms, 6))
 
 
-def _planned(entrant: Entrant, latency_ms: float, folder: Path) -> tuple[str, str, str, int]:
+def _planned(entrant: Entrant, latency_ms: float, feeds: Path) -> tuple[str, str, str, int]:
     """Write an entrant's feeds; return (name, engine, feeds, inferences in a block) as a plan has them."""
-    feeds = folder / f"{len(list(folder.iterdir()))}.npz"
     save_feeds(feeds, entrant.feeds[:1])
     count = min(max(math.ceil(_SHARE_MS / max(latency_ms, 1e-6)), _LEAST), _MOST)
     return entrant.name, str(entrant.engine.resolve()), str(feeds), math.ceil(count / _ROUNDS)

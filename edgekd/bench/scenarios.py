@@ -6,7 +6,7 @@
   counts, its latency is the whole query's.
 
 Differs from MLPerf: offline's query has 24 samples, not 24 576, and is repeated like any other; there is no load
-generator, and accuracy is scored apart. Source: MLPerf Inference rules, section 3 "Scenarios".
+generator, and accuracy is scored apart. Source: mlcommons/inference_policies, inference_rules.adoc.
 """
 
 from __future__ import annotations

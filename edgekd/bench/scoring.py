@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgekd.bench import accuracy
 from edgekd.bench.shown import archive as shown_archive
 from edgekd.core import family
@@ -29,12 +32,21 @@ class Scoring:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Who scored what; all empty where nothing is scored."""
+    """Who scored what; all empty where nothing is scored.
+
+    Attributes:
+        primary: The metric that stands in tables.
+        by_name: Candidate → its scores.
+        baseline: Of doing without a network, where the task has that.
+        notes: For the result.
+        picture: (H, W, 3) uint8, the first that was scored on; None where the samples hold none.
+    """
 
     primary: str = ""
     by_name: Mapping[str, accuracy.Accuracy] = field(default_factory=dict)
     baseline: accuracy.Accuracy | None = None
     notes: tuple[str, ...] = ()
+    picture: NDArray[np.uint8] | None = None
 
     @property
     def of_set(self) -> tuple[str, ...]:
@@ -58,9 +70,15 @@ def score(scoring: Scoring, engines: Mapping[str, Artifact], sessions: Mapping[s
         engines: Candidate → its engine, whose manifest says whether it takes the camera's picture.
         sessions: Candidate → its engine, open.
         out: The result, beside which the pictures go.
+
+    Returns:
+        No score of one engine without the truth: its agreement with itself says nothing.
     """
     task, options = family.load("tasks", scoring.task), scoring.options
     samples = Samples.load(scoring.samples.path)
+    picture = None if samples.seen is None else samples.seen[0]
+    if samples.truth is None and len(sessions) == 1:
+        return Scores(picture=picture)
     given = {
         name: accuracy.answers(session, samples, task_view(cast("Task", task), takes_pictures(engines[name])), options)
         for name, session in sessions.items()
@@ -79,7 +97,7 @@ def score(scoring: Scoring, engines: Mapping[str, Artifact], sessions: Mapping[s
     if (pictures := shown_archive(samples, shown, task, options)) is not None:
         pictures.save(pictures_path(out))
     primary = AGREEMENT + accuracy.agrees_by(task) if samples.truth is None else task.PRIMARY
-    return Scores(primary, scores, baseline, notes)
+    return Scores(primary, scores, baseline, notes, picture)
 
 
 def pictures(result_path: Path) -> Samples | None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edgekd.bench import measure as clocked
 from edgekd.core import family
 from edgekd.core.embedded import task_view
+from edgekd.core.errors import InputError
 from edgekd.core.protocols import Array, Feeds, Session, Task, TimedSession
 from edgekd.core.result import STAGES
 
@@ -48,8 +49,11 @@ def split(session: Session, edge: Edge, turns: int, clock: clocked.Clock = clock
         Stage (of ``core.result.STAGES``) → nanoseconds, one figure a turn.
 
     Raises:
-        InputError: The engine does not take what the task's ``preprocess`` gives.
+        InputError: The engine does not take what the task's ``preprocess`` gives, or has several inputs or outputs.
     """
+    if len(session.inputs) != 1 or len(session.outputs) != 1:
+        counts = f"{len(session.inputs)} inputs and {len(session.outputs)} outputs"
+        raise InputError(f"the engine has {counts}; one of each was expected, to feed it a picture")
     task = task_view(cast("Task", family.load("tasks", edge.task)), edge.embedded)
     (taken,), (given,) = session.inputs, session.outputs
 

@@ -165,10 +165,10 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
             told.say("      scoring every engine's answers")
         engines = {subject.name: subject.engine for subject in subjects}
         scores = score(setting.scoring, engines, sessions, out) if setting.scoring else Scores()
-        edges, unsplit = _edges(subjects, sessions, setting)
+        edges, unsplit = _edges(subjects, sessions, setting, scores.picture)
     entrants = [Entrant(s.name, s.engine.path, queries[s.name], edges.get(s.name)) for s in subjects]
     candidates, measured = _timed(subjects, setting, entrants, scores, told)
-    energies = _energies(subjects, setting.config, queries, told)
+    energies = energy.measure(entrants, setting.config, say=told.say)
     candidates = [replace(candidate, energy=energies.by_name.get(candidate.name)) for candidate in candidates]
     result = BenchmarkResult(
         title=setting.title,
@@ -254,13 +254,6 @@ def _timed(
     return candidates, measured
 
 
-def _energies(
-    subjects: Sequence[Subject], config: BenchConfig, queries: Mapping[str, Query], told: Told
-) -> energy.Energies:
-    loads = [energy.Load(subject.name, subject.engine.path, queries[subject.name][0]) for subject in subjects]
-    return energy.measure(loads, config, say=told.say)
-
-
 def _notes(subject: Subject, weight: memory.Memory) -> tuple[str, ...]:
     uncounted = int(subject.cost.get("uncounted", 0))
     notes = [
@@ -285,17 +278,16 @@ def _fit(spec: TensorSpec, feeds: Feeds) -> NDArray[Any]:
 
 
 def _edges(
-    subjects: Sequence[Subject], sessions: Mapping[str, Session], setting: Setting
+    subjects: Sequence[Subject], sessions: Mapping[str, Session], setting: Setting, picture: NDArray[np.uint8] | None
 ) -> tuple[dict[str, Edge], tuple[str, ...]]:
     """Return what stands before and after each engine, where that can be timed; else notes that say why not."""
     if setting.scoring is None or not setting.config.stages:
         return {}, ()
-    seen = Samples.load(setting.scoring.samples.path).seen
-    if seen is None:
+    if picture is None:
         return {}, ("stages were not timed: the evaluation samples hold no pictures",)
     edges, notes = {}, []
     for subject in subjects:
-        edge = Edge(setting.scoring.task, setting.scoring.options, takes_pictures(subject.engine), seen[0])
+        edge = Edge(setting.scoring.task, setting.scoring.options, takes_pictures(subject.engine), picture)
         try:
             stages.split(sessions[subject.name], edge, 1)
         except EdgeKDError as err:

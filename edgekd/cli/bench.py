@@ -10,21 +10,19 @@ import typer
 
 from edgekd.bench import suite, trtexec
 from edgekd.bench.scoring import scoring_of
-from edgekd.cli import _options
-from edgekd.cli._options import Json, Output, Quiet, Sets, progress_bar, talker
+from edgekd.cli._options import Json, Output, Quiet, Samples, Sets, progress_bar, talker
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, read_artifact, sha256_of
 from edgekd.core.errors import InputError
 from edgekd.core.recipe import recipe_from
 from edgekd.core.result import read_result
-from edgekd.core.samples import Samples
 from edgekd.core.schema import to_plain
 
 
 def command(
     engines: Annotated[list[Path], typer.Argument(help="Engines that edgekd built here; the first is compared with.")],
     output: Output = None,
-    samples: _options.Samples = None,
+    samples: Samples = None,
     times: Annotated[
         list[Path] | None,
         typer.Option("--times", help="What trtexec --exportTimes wrote of the engine, on a board; one file a process."),
@@ -67,8 +65,6 @@ def _measure(engines: Sequence[Path], samples: Path | None, sets: Sequence[str],
     recipe = recipe_from({}, [f"bench.backend={suite.backend_of(artifacts)}", *sets])
     feeds = Artifact("samples", samples, sha256_of(samples)) if samples else None
     scoring = scoring_of(artifacts[0], feeds) if feeds else None
-    if samples and len(engines) == 1 and Samples.load(samples).truth is None:
-        scoring = None  # one engine's agreement with itself says nothing
     setting = suite.Setting(engines[0].stem, recipe.bench, feeds, scoring)
     made_by = suite.provenance(subjects, setting, to_plain(recipe.bench))
     suite.run(subjects, setting, made_by, out, told)

@@ -11,9 +11,10 @@ from edgekd.backends import _driver
 from edgekd.core.errors import MachineError
 
 
-def _driver_that(init: int, devices: int) -> SimpleNamespace:
+def _driver_that(init: int, devices: int, counted: list[int] | None = None) -> SimpleNamespace:
     def count(pointer) -> int:
         pointer._obj.value = devices
+        (counted if counted is not None else []).append(devices)
         return 0
 
     return SimpleNamespace(cuInit=lambda flags: init, cuDeviceGetCount=count)
@@ -33,5 +34,7 @@ def test_driver_without_a_gpu(monkeypatch: pytest.MonkeyPatch, init: int, device
 
 
 def test_driver_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: _driver_that(0, 1))
+    counted: list[int] = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: _driver_that(0, 1, counted))
     _driver.require_driver("a test")
+    assert counted == [1]  # it was asked, and raised nothing

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from edgekd.bench import energy, suite
-from edgekd.bench.energy import Load, Series, measure, unwrapped, window_of
+from edgekd.bench.energy import Series, measure, unwrapped, window_of
 from edgekd.bench.measure import CLOCK
+from edgekd.bench.processes import Entrant
 from edgekd.core.artifact import Artifact, save_manifest, sha256_of
 from edgekd.core.energy import Energy, EnergyWindow
 from edgekd.core.errors import MachineError
@@ -141,7 +142,7 @@ def simulate(monkeypatch, source: Simulated) -> Simulated:
 def test_fresh_processes_run_while_the_sensor_is_read(engine, monkeypatch, counts, off):
     """Real processes, a real clock; the sensor is simulated: 10 W whatever happens. A busy machine reads it late."""
     simulate(monkeypatch, Simulated(counts=counts))
-    found = measure([Load("a", engine, FEEDS), Load("b", engine, FEEDS)], CONFIG)
+    found = measure([Entrant("a", engine, (FEEDS,)), Entrant("b", engine, (FEEDS,))], CONFIG)
     assert found.reason == ""
     for name in "ab":
         mine = found.by_name[name]
@@ -154,7 +155,7 @@ def test_fresh_processes_run_while_the_sensor_is_read(engine, monkeypatch, count
 
 def test_a_sensor_that_goes_while_the_engine_runs_gives_no_figure(engine, monkeypatch):
     simulate(monkeypatch, Simulated(fails_after=5))
-    found = measure([Load("a", engine, FEEDS)], CONFIG)
+    found = measure([Entrant("a", engine, (FEEDS,))], CONFIG)
     assert found.by_name == {}
     assert found.reason == "the sensor has gone while the engine ran: the I2C bus does not answer"
 
@@ -170,7 +171,7 @@ def test_whole_turns_before_it_went_count_for_all_alike(engine, monkeypatch):
         return real(*given)
 
     monkeypatch.setattr(energy, "_window", third_fails)
-    found = measure([Load("a", engine, FEEDS), Load("b", engine, FEEDS)], CONFIG)
+    found = measure([Entrant("a", engine, (FEEDS,)), Entrant("b", engine, (FEEDS,))], CONFIG)
     assert [len(of.windows) for of in found.by_name.values()] == [1, 1]
     assert found.reason == "1 of 2 windows were measured: the sensor has gone"
     assert [given[0].name for given in turns] == ["a", "b", "b", "a"]  # balanced order
@@ -178,13 +179,15 @@ def test_whole_turns_before_it_went_count_for_all_alike(engine, monkeypatch):
 
 def test_an_engine_that_cannot_run_says_so(engine, monkeypatch, tmp_path):
     simulate(monkeypatch, Simulated())
-    found = measure([Load("a", tmp_path / "gone.engine", FEEDS)], CONFIG)
+    found = measure([Entrant("a", tmp_path / "gone.engine", (FEEDS,))], CONFIG)
     assert found.by_name == {}
     assert "the process that runs a for its energy ended with 1 and said: " in found.reason
 
 
 def test_without_a_sensor_there_is_a_reason_and_no_process(tmp_path):
-    found = measure([Load("a", tmp_path / "never opened", FEEDS)], replace(CONFIG, backend="onnxruntime"), tmp_path)
+    found = measure(
+        [Entrant("a", tmp_path / "never opened", (FEEDS,))], replace(CONFIG, backend="onnxruntime"), tmp_path
+    )
     assert found.by_name == {}
     assert found.reason.startswith("no sensor can be read: rapl: no RAPL counters")
     assert "ina3221" not in found.reason  # nobody expects a Jetson's sensor here

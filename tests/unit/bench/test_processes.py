@@ -7,16 +7,19 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
-from edgekd.bench import _child, processes
+from edgekd.bench import _child, processes, stages
 from edgekd.bench.processes import Entrant
 from edgekd.bench.stages import Edge
 from edgekd.core.artifact import Artifact, save_manifest, sha256_of
-from edgekd.core.errors import MachineError
+from edgekd.core.errors import InputError, MachineError
 from edgekd.core.family import load
+from edgekd.core.protocols import Session
 from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
 
@@ -125,3 +128,10 @@ def test_how_a_process_ended():
     assert said(3, "first\nno such library\n") == "ended with 3 and said: no such library"
     assert said(-11, "") == "ended by SIGSEGV and said: nothing"
     assert said(-200, "") == "ended with -200 and said: nothing"
+
+
+def test_an_engine_of_several_inputs_has_no_stages_and_says_why():
+    two = SimpleNamespace(inputs=(1, 2), outputs=(1,))
+    edge = Edge("super_resolution", {"scale": 2}, False, np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(InputError, match="the engine has 2 inputs and 1 outputs; one of each was expected"):
+        stages.split(cast("Session", two), edge, 1)

@@ -79,13 +79,13 @@ def test_turns_are_balanced_and_warm_ups_left_out():
 
 
 def test_the_plan_fits_half_a_second(engine, tmp_path):
-    blocks = [profile._planned(entrants(engine)[0], ms, tmp_path)[3] for ms in (0.01, 10.0, 5000.0)]
+    blocks = [profile._planned(entrants(engine)[0], ms, tmp_path / "feeds.npz")[3] for ms in (0.01, 10.0, 5000.0)]
     assert blocks == [50, 13, 2]
 
 
 def test_the_childs_side_writes_nodes(engine, tmp_path):
     plan = {"backend": "onnxruntime", "threads": 1}
-    plan["entrants"] = [profile._planned(entrants(engine)[0], 200.0, tmp_path)]
+    plan["entrants"] = [profile._planned(entrants(engine)[0], 200.0, tmp_path / "feeds.npz")]
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     assert profile.main([str(tmp_path / "plan.json"), str(tmp_path / "out.json")]) == 0
     assert {"name", "op", "median_ms", "mad_ms"} == set(json.loads((tmp_path / "out.json").read_text())["a"][0])

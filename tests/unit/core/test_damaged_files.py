@@ -62,22 +62,26 @@ def artifact(tmp_path: Path) -> Artifact:
     return made
 
 
-def _try_manifest(artifact: Artifact) -> None:
+def _refuses_manifest(artifact: Artifact) -> bool:
     try:
         read = read_artifact(artifact.path)
     except IntegrityError:
-        return
+        return True
     assert sound(Artifact, read)
+    return False
 
 
 def test_manifests_with_damaged_text(artifact: Artifact) -> None:
+    refused: list[bool] = []
     original = artifact.manifest_path.read_bytes()
     for text in mutate.texts(original, COUNT, seed=1):
         artifact.manifest_path.write_bytes(text)
-        _try_manifest(artifact)
+        refused.append(_refuses_manifest(artifact))
+    assert any(refused)
 
 
 def test_manifests_with_odd_values(artifact: Artifact) -> None:
+    refused: list[bool] = []
     original = json.loads(artifact.manifest_path.read_bytes())
     del original["manifest_sha256"]
     for text in mutate.values(original, COUNT, seed=2):
@@ -85,34 +89,40 @@ def test_manifests_with_odd_values(artifact: Artifact) -> None:
         if isinstance(data, dict):  # signed anew, or the signature would hide what reading the rest does
             data["manifest_sha256"] = digest_of(data)
         artifact.manifest_path.write_text(json.dumps(data))
-        _try_manifest(artifact)
+        refused.append(_refuses_manifest(artifact))
+    assert any(refused)
 
 
-def _try_result(path: Path) -> None:
+def _refuses_result(path: Path) -> bool:
     try:
         result = read_result(path)
     except IntegrityError:
-        return
+        return True
     assert sound(BenchmarkResult, result)
     for candidate in result.candidates:
         assert candidate.percentile_ms(50) > 0
         assert candidate.throughput_per_s > 0
         assert len(candidate.block_medians_ms) > 0
     assert json.loads(result.to_json())["schema"] == RESULT_SCHEMA
+    return False
 
 
 def test_results_with_damaged_text(tmp_path: Path) -> None:
+    refused: list[bool] = []
     path = tmp_path / "result.json"
     for text in mutate.texts(a_result().to_json().encode(), COUNT, seed=3):
         path.write_bytes(text)
-        _try_result(path)
+        refused.append(_refuses_result(path))
+    assert any(refused)
 
 
 def test_results_with_odd_values(tmp_path: Path) -> None:
+    refused: list[bool] = []
     path = tmp_path / "result.json"
     for text in mutate.values(json.loads(a_result().to_json()), COUNT, seed=4):
         path.write_text(text)
-        _try_result(path)
+        refused.append(_refuses_result(path))
+    assert any(refused)
 
 
 def test_recipes_with_damaged_text(tmp_path: Path) -> None:
