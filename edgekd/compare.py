@@ -2,15 +2,15 @@
 
 Inside one result candidates took turns in every process, so their blocks are paired. Across results they did not:
 same-named candidates are compared unpaired, and only where every condition is equal. Intervals are over processes and
-blocks.
+blocks; across results they also take in what the hours did to the machine, as far as a yardstick in both tells.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from edgekd.core.errors import InputError, NotComparable
 from edgekd.core.numerics import FloatArray
 from edgekd.core.result import BenchmarkResult, Candidate
 from edgekd.core.statistics import Center, Estimate, two_level
+
+# A candidate and the result that it is of.
+Side = tuple[BenchmarkResult, Candidate]
 
 # 2/2^6 = 0.03: six pairs are the fewest whose signs alone can reach 5 %.
 BLOCKS_MIN = 6
@@ -59,7 +62,8 @@ class Row:
         title, candidate: Whose row it is.
         against_title, against: What it is compared with.
         paired: Whether the two took turns in one process.
-        speedup: Latency of the other over this one's: above 1 is faster.
+        speedup: Latency of the other over this one's: above 1 is faster. Not ``paired``, its interval reaches from the
+            one as measured to the one held against the yardsticks.
         throughput: Inferences per second, this over the other.
         ratios: This over the other: ``onnx_bytes``, ``engine_bytes``, ``peak_memory_bytes`` and each counted cost,
             where both sides know it.
@@ -155,6 +159,22 @@ def ratio(
     return math.exp(value), math.exp(low), math.exp(high)
 
 
+def yardsticks(this: Side, that: Side) -> tuple[Candidate, Candidate] | None:
+    """Return the yardsticks that took turns with two candidates of different results, None where one has none."""
+    found = []
+    for result, candidate in (this, that):
+        yard = replace(candidate, runs=result.yardstick, samples_per_query=1)
+        if list(map(len, yard.kept_ns)) != list(map(len, candidate.kept_ns)):
+            return None
+        found.append(yard)
+    return found[0], found[1]
+
+
+def over(figures: Sequence[FloatArray], yard: Sequence[FloatArray]) -> list[FloatArray]:
+    """Divide a candidate's figures by the yardstick's of the same blocks: one array a process, (blocks,) float64."""
+    return [blocks / of_yard for blocks, of_yard in zip(figures, yard, strict=True)]
+
+
 def _ends(found: Estimate) -> tuple[float, float]:
     """One block alone tells no interval: both ends are the figure, which ``Interval.is_clear`` knows."""
     return (found.low, found.high) if math.isfinite(found.high) else (found.value, found.value)
@@ -174,22 +194,30 @@ def _across(first: BenchmarkResult, other: BenchmarkResult) -> Iterator[Row]:
             yield _row((other, candidate), (first, against))
 
 
-def _row(this: tuple[BenchmarkResult, Candidate], that: tuple[BenchmarkResult, Candidate]) -> Row:
+def _row(this: Side, that: Side) -> Row:
     (result, mine), (other_result, other) = this, that
     # Block i of both ran in round i only if one process measured both, for as many rounds.
     shapes = [tuple(map(len, candidate.kept_ns)) for candidate in (mine, other)]
     paired = result is other_result and shapes[0] == shapes[1]
     counts = (min(map(sum, shapes)), min(map(len, shapes)))
-    speedup = ratio(other.block_medians_ms, mine.block_medians_ms, paired=paired)
-    throughput = ratio(other.block_means_ms, mine.block_means_ms, paired=paired, center=np.mean)
+    yards = None if result is other_result else yardsticks(this, that)
+
+    def of(figures: Callable[[Candidate], Sequence[FloatArray]], center: Center) -> Interval:
+        value, low, high = ratio(figures(other), figures(mine), paired=paired, center=center)
+        if yards:
+            held = [over(figures(side), figures(yard)) for side, yard in zip((mine, other), yards, strict=True)]
+            _, held_low, held_high = ratio(held[1], held[0], paired=False, center=center)
+            low, high = min(low, held_low), max(high, held_high)
+        return Interval(value, low, high, *counts)
+
     return Row(
         title=result.title,
         candidate=mine.name,
         against_title=other_result.title,
         against=other.name,
         paired=paired,
-        speedup=Interval(*speedup, *counts),
-        throughput=Interval(*throughput, *counts),
+        speedup=of(lambda candidate: candidate.block_medians_ms, np.median),
+        throughput=of(lambda candidate: candidate.block_means_ms, np.mean),
         ratios=_ratios(_sizes(mine), _sizes(other)),
         differences={key: mine.accuracy[key] - other.accuracy[key] for key in mine.accuracy if key in other.accuracy},
         # Only inside one result are the pictures known to be the same ones.

@@ -21,10 +21,10 @@ from typing import Literal
 import numpy as np
 
 from edgekd.blame import Blame, blame
-from edgekd.compare import energy_ratio, ratio, require_alike
+from edgekd.compare import energy_ratio, over, ratio, require_alike, yardsticks
 from edgekd.core.errors import NotComparable, RecipeError
 from edgekd.core.numerics import FloatArray, percentile
-from edgekd.core.result import BenchmarkResult, Candidate, Run
+from edgekd.core.result import BenchmarkResult, Candidate
 from edgekd.core.statistics import Center, mann_whitney, sign_flip, two_level
 
 Status = Literal["pass", "regress", "inconclusive"]
@@ -182,18 +182,10 @@ def judge_recorded(
     checks: list[Check] = []
     for name in names:
         new, old = result.candidate(name), baseline.candidate(name)
-        yards = [_yard(side, of.yardstick) for side, of in ((new, result), (old, baseline))]
-        pair = (yards[0], yards[1]) if yards[0] and yards[1] else None
-        checks += _checks(_Sides(new, old, result, False, pair), limits)
+        checks += _checks(_Sides(new, old, result, False, yardsticks((result, new), (baseline, old))), limits)
     verdict = Verdict(result.title, "recorded", tuple(checks), result.notes)
     blames = (blame(result.candidate(name), baseline.candidate(name)) for name in verdict.slower)
     return replace(verdict, blames=tuple(blames))
-
-
-def _yard(candidate: Candidate, runs: Sequence[Run]) -> Candidate | None:
-    """Return the yardstick of the candidate's own processes and rounds, None where there is none."""
-    yard = replace(candidate, runs=tuple(runs), samples_per_query=1)
-    return yard if list(map(len, yard.kept_ns)) == list(map(len, candidate.kept_ns)) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,17 +273,13 @@ def _held_against_the_machine(sides: _Sides, metric: str, limit: float, status: 
     figures, center, _ = _TIMED[metric]
     new, old = (figures(yard) for yard in sides.yards)
     machine = _Change.of(new, old, center, paired=False)
-    change = _Change.of(_over(figures(sides.new), new), _over(figures(sides.old), old), center, paired=False)
+    change = _Change.of(over(figures(sides.new), new), over(figures(sides.old), old), center, paired=False)
     if change.status(limit, paired=False) == status:
         return status, ""
     return "inconclusive", (
         f"the machine's own pace changed by {machine.value:+.1%} between the two; held against it, the change is "
         f"{change.value:+.1%} ({change.low:+.1%} to {change.high:+.1%}): measure now with --against"
     )
-
-
-def _over(figures: Sequence[FloatArray], yard: Sequence[FloatArray]) -> list[FloatArray]:
-    return [blocks / of_yard for blocks, of_yard in zip(figures, yard, strict=True)]
 
 
 def decide(change: float, low: float, high: float, p: float, limit: float, *, recorded: bool = False) -> Status:

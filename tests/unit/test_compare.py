@@ -134,6 +134,26 @@ def test_across_results_same_names_are_compared_unpaired():
     assert row.differences["psnr_y_db"] == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize(("ms", "pace"), [(10.0, 1.0), (10.8, 1.08), (10.8, 1.0), (10.0, 1.08), (10.0, 0.9)])
+def test_across_results_the_interval_takes_in_what_the_machine_did(ms, pace):
+    """By its own figures alone a network on a slower machine would be a slower network."""
+    results = [
+        example(title=title, candidates=(net,), yardstick=candidate("yard", "fp32", yard_ms, 0.0, seed=seed).runs)
+        for title, net, yard_ms, seed in [
+            ("before", candidate("student", "fp32", 10.0, 37.0, seed=2), 2.0, 3),
+            ("after", candidate("student", "fp32", ms, 37.0, seed=1), 2.0 * pace, 4),
+        ]
+    ]
+    row = compare(results).rows[0]
+    alone = compare([replace(result, yardstick=()) for result in results]).rows[0]
+    for found, bare in ((row.speedup, alone.speedup), (row.throughput, alone.throughput)):
+        assert found.value == bare.value == pytest.approx(10.0 / ms, rel=0.01)
+        assert found.low <= min(bare.low, pace * 10.0 / ms * 1.01)
+        assert found.high >= max(bare.high, pace * 10.0 / ms * 0.99)
+        # Clear only where both readings point one way.
+        assert found.is_clear == (ms != 10.0 and pace == 1.0)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
