@@ -250,8 +250,9 @@ def _timed(sides: _Sides, metric: str, limit: float) -> Check:
     figures, center, shown = _TIMED[metric]
     new, old = figures(sides.new), figures(sides.old)
     change = _Change.of(new, old, center, paired=sides.paired)
-    status, why = change.status(limit, paired=sides.paired), ""
-    processes, needs = min(len(new), len(old)), None
+    processes, needs, why = min(len(new), len(old)), None, ""
+    # One process says nothing of how the next would be.
+    status = change.status(limit, paired=sides.paired) if processes > 1 else "inconclusive"
     if status == "inconclusive":
         needs = processes_needed(change.value, change.low, change.high, limit, processes)
         why = _open(processes, needs)
@@ -339,7 +340,7 @@ def _energy(sides: _Sides, metric: str, limit: float) -> Check:
     value, low, high = (end - 1 for end in energy_ratio(new, old, paired=paired))
     p = sign_flip(np.log(new.mj) - np.log(old.mj)) if paired else mann_whitney(np.log(new.mj), np.log(old.mj))
     windows = min(len(new.windows), len(old.windows))
-    status = decide(value, low, high, p, limit, recorded=not paired)
+    status = decide(value, low, high, p, limit, recorded=not paired) if windows > 1 else "inconclusive"
     needs = processes_needed(value, low, high, limit, windows) if status == "inconclusive" else None
     why = _open(windows, needs) if status == "inconclusive" else ""
     return Check(

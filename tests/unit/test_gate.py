@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from edgekd.blame import blame
+from edgekd.compare import energy_ratio, ratio
 from edgekd.core.energy import Energy, EnergyWindow
 from edgekd.core.errors import NotComparable, RecipeError
 from edgekd.core.result import BenchmarkResult, Candidate, Run
+from edgekd.core.statistics import sign_flip, two_level
 from edgekd.gate import ALPHA, PROCESSES, Check, Limits, Verdict, decide, judge_paired, judge_recorded, processes_needed
 from tests.unit.report.example_result import CONDITIONS, candidate, example
 
@@ -104,6 +108,35 @@ def test_how_many_processes_would_tell():
     assert processes_needed(0.03, 0.0, 0.06, 0.03, 10) is None
     assert processes_needed(0.0299, 0.0, 0.06, 0.03, 10) is None
     assert processes_needed(0.05, 0.05, 0.05, 0.03, 2) == 7
+    assert processes_needed(0.02, -0.08, 0.04, 0.03, 10) == 40  # the side that the limit lies on counts
+    assert processes_needed(0.04, 0.02, 0.14, 0.03, 10) == 40
+    assert processes_needed(0.05, 0.04, 0.06, 0.03, 10) == 11  # narrow enough: it is the test that wants more
+    assert processes_needed(0.02, 0.00, 0.0401, 0.03, 10) == 41  # 40.4
+    assert processes_needed(0.0, -0.1, 0.1, 0.01, 10) == 1000
+    assert processes_needed(0.0, -0.2, 0.2, 0.01, 10) is None
+    assert processes_needed(0.03, 0.03, 0.05, 0.03, 10) is None
+    assert processes_needed(0.03, 0.03, 0.03, 0.03, 2) == 7
+
+
+@pytest.mark.parametrize(("processes", "few"), [(1, "1 process"), (2, "2 processes"), (3, "3 processes")])
+def test_few_processes_are_counted_in_words(processes, few):
+    sides = (timed(name, ms, processes=processes) for name, ms in (("old", 10.0), ("new", 11.0)))
+    verdict = judge_paired(example(candidates=tuple(sides)), "new", "old", LATENCY)
+    assert verdict.checks[0].why == f"{few} cannot tell; 7 could"
+
+
+def test_one_process_is_never_passed():
+    """Load address and memory layout are drawn once in each: another one may be as slow as it likes."""
+    sides = [timed(name, ms, processes=1) for name, ms in (("old", 10.0), ("new", 5.0))]
+    verdict = judge_paired(example(candidates=tuple(sides)), "new", "old", LATENCY)
+    assert (verdict.status, verdict.needs) == ("inconclusive", 7)
+    assert judge_recorded(beside(sides[0], seed=1), beside(sides[0], seed=2), LATENCY).status == "inconclusive"
+    check = energy_check(with_energy("old", 50.0, windows=1), with_energy("new", 25.0, windows=1))
+    assert (check.status, check.needs) == ("inconclusive", 7)
+    sides = (timed(name, ms, processes=2) for name, ms in (("old", 10.0), ("new", 5.0)))
+    assert judge_paired(example(candidates=tuple(sides)), "new", "old", LATENCY).status == "pass"
+    check = energy_check(with_energy("old", 50.0, windows=2), with_energy("new", 25.0, windows=2))
+    assert check.status == "pass"
 
 
 def test_nothing_that_is_sane_would_tell():
@@ -111,6 +144,12 @@ def test_nothing_that_is_sane_would_tell():
     (check,) = verdict.checks
     assert (check.status, check.needs, verdict.needs) == ("inconclusive", None, None)
     assert check.why == "7 processes cannot tell, nor could a thousand: the change is too near to the limit"
+
+
+def unknown(metric: str, limit: float, old: float | None, new: float | None, missing: str, why: str = "") -> Check:
+    """What is said of a figure that one side or both do not have."""
+    why = why or f"{missing} engine's figure was not measured"
+    return Check("new", metric, old, new, None, None, None, None, limit, "inconclusive", why=why)
 
 
 def _sizes(**changes) -> Verdict:
@@ -122,21 +161,34 @@ def test_sizes_are_exact():
     assert _sizes().status == "pass"
     verdict = _sizes(engine_bytes=1_020_000, peak_memory_bytes=106_000_000)
     assert [check.status for check in verdict.checks] == ["regress", "pass", "pass"]
-    memory = verdict.checks[0]
-    assert (memory.old, memory.new, memory.limit, memory.p) == (100_000_000, 106_000_000, 0.05, None)
-    assert memory.low == memory.high == memory.change == pytest.approx(0.06)
+    more = 106_000_000 / 100_000_000 - 1
+    assert verdict.checks[0] == Check("new", "peak_memory", 1e8, 1.06e8, more, more, more, None, 0.05, "regress")
     assert _sizes(onnx_bytes=796_001).status == "regress"
 
 
 def test_what_was_not_measured_is_never_passed():
     verdict = _sizes(peak_memory_bytes=None)
     assert verdict.status == "inconclusive"
-    assert verdict.checks[0].why == "the new engine's figure was not measured"
-    assert verdict.checks[0].needs is None
-    result = example(candidates=(timed("old", 1.0, accuracy={}), timed("new", 1.0, accuracy={"psnr_y_db": np.nan})))
-    (check,) = judge_paired(result, "new", "old", Limits(accuracy=1.0)).checks
-    assert (check.status, check.change, check.new) == ("inconclusive", None, None)
-    assert check.why == "the new and the accepted engine's figure was not measured"
+    assert verdict.checks[0] == unknown("peak_memory", 0.05, 100_000_000, None, "the new")
+    sides = timed("old", 10.0, peak_memory_bytes=0), timed("new", 10.0)
+    (check,) = judge_paired(example(candidates=sides), "new", "old", Limits(peak_memory=0.05)).checks
+    assert check == unknown("peak_memory", 0.05, None, 100_000_000, "the accepted")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "missing"),
+    [
+        (None, math.nan, "the new and the accepted"),
+        (33.0, None, "the new"),
+        (math.inf, 33.0, "the accepted"),
+    ],
+)
+def test_a_score_that_is_not_there_is_never_passed(old, new, missing):
+    given = [{} if score is None else {"psnr_y_db": score} for score in (old, new)]
+    sides = (timed(name, 1.0, accuracy=scores) for name, scores in zip(("old", "new"), given, strict=True))
+    (check,) = judge_paired(example(candidates=tuple(sides)), "new", "old", Limits(accuracy=1.0)).checks
+    finite = [score if score == 33.0 else None for score in (old, new)]
+    assert check == unknown("accuracy", 1.0, *finite, missing)
 
 
 def _scored(drop: float, noise: float = 0.01, pictures: int = 30, **changes) -> Check:
@@ -157,7 +209,7 @@ def _scored(drop: float, noise: float = 0.01, pictures: int = 30, **changes) -> 
 
 
 def test_accuracy_is_paired_by_picture():
-    assert _scored(0.0).status == "pass"
+    assert (_scored(0.0).status, _scored(0.0).why) == ("pass", "")
     check = _scored(0.2)
     assert check.status == "regress"
     assert check.change == pytest.approx(0.2, abs=0.01)
@@ -165,15 +217,31 @@ def test_accuracy_is_paired_by_picture():
     assert check.high - check.low < 0.02  # pictures differ by 20 dB
     unsure = _scored(0.05, noise=0.9)
     assert unsure.status == "inconclusive"
-    assert "30 pictures cannot tell" in unsure.why
+    assert unsure.why == "30 pictures cannot tell; score more of them"
     assert unsure.needs is None
+
+
+def test_accuracy_is_a_mean_over_pictures():
+    old, new = (33.0, 30.0, 31.0, 35.0), (32.0, 30.0, 31.0, 30.0)
+    sides = (
+        timed(name, 10.0, accuracy={"psnr_y_db": float(np.mean(of))}, accuracy_per_sample={"psnr_y_db": of})
+        for name, of in (("old", old), ("new", new))
+    )
+    (check,) = judge_paired(example(candidates=tuple(sides)), "new", "old", Limits(accuracy=0.1)).checks
+    found = two_level([np.subtract(old, new)], np.mean)
+    assert check == Check(
+        *("new", "accuracy", 32.25, 30.75, 1.5, found.low, found.high, 0.25, 0.1, "inconclusive"),
+        why="4 pictures cannot tell; score more of them",
+    )
 
 
 def test_a_figure_of_the_whole_set_is_what_it_is():
     check = _scored(0.2, set_metrics=("psnr_y_db",))
-    assert (check.status, check.p) == ("regress", None)
     assert check.change == pytest.approx(0.2, abs=0.01)
+    same = (check.change,) * 3
+    assert check == Check("new", "accuracy", check.old, check.old - check.change, *same, None, 0.1, "regress")
     assert _scored(0.05, noise=0.5, pictures=1).p is None
+    assert _scored(0.05, noise=0.5, pictures=2).p is not None
     assert _scored(0.0, noise=0.0, set_metrics=("psnr_y_db",)).status == "pass"
 
 
@@ -187,12 +255,94 @@ def test_every_timed_figure_has_its_own_reading():
     assert checks[1].old > checks[0].old
 
 
+CENTERS = {"latency": np.median, "throughput": np.mean}
+
+
+def logs(blocks, metric: str, seen) -> list[float]:
+    """One figure a process: the center of the logs of its blocks."""
+    return [float(CENTERS[metric](seen(np.log(of)))) for of in blocks]
+
+
+@pytest.mark.parametrize("metric", CENTERS)
+def test_a_paired_check_tells_what_it_rests_on(metric):
+    """What both share in a process falls out of the interval."""
+    rng = np.random.default_rng(5)
+    shared = [np.exp(rng.normal(0, 0.2, (6, 1))) * np.exp(rng.normal(0, 0.004, (6, 3))) for _ in range(7)]
+
+    def side(name, ms):
+        own = np.random.default_rng([*name.encode()])
+        blocks = [(1e6 * ms * of * np.exp(own.normal(0, 0.004, of.shape))).astype(int).tolist() for of in shared]
+        return replace(timed(name, ms), runs=tuple(Run(tuple(map(tuple, of)), 0) for of in blocks))
+
+    old, new = side("old", 10.0), side("new", 12.0)
+    (check,) = judge_paired(example(candidates=(old, new)), "new", "old", Limits(**{metric: 0.03})).checks
+    given = {"latency": "block_medians_ms", "throughput": "block_means_ms"}[metric]
+    mine, theirs = getattr(new, given), getattr(old, given)
+    found = [end - 1 for end in ratio(mine, theirs, paired=True, center=CENTERS[metric])]
+    shown = {
+        "latency": [of.percentile_ms(50) for of in (old, new)],
+        "throughput": [of.throughput_per_s for of in (old, new)],
+    }
+    assert check == Check("new", metric, *shown[metric], *found, 2**-7, 0.03, "regress", 7, None, "")
+    assert found[2] - found[1] < 0.02
+
+
+@pytest.mark.parametrize("metric", CENTERS)
+def test_a_recorded_check_tells_what_it_rests_on(metric):
+    new, old = timed("net", 12.0, seed=2), timed("net", 10.0, seed=1)
+    (check,) = judge_recorded(beside(new, seed=4), beside(old, seed=3), Limits(**{metric: 0.03})).checks
+    given = {"latency": "block_medians_ms", "throughput": "block_means_ms"}[metric]
+    mine, theirs = getattr(new, given), getattr(old, given)
+    found = [end - 1 for end in ratio(mine, theirs, paired=False, center=CENTERS[metric])]
+    assert (check.change, check.low, check.high) == tuple(found)
+    assert (check.candidate, check.metric, check.processes, check.status) == ("net", metric, 7, "regress")
+    assert check.p == pytest.approx(1 / 3432)  # 14 choose 7
+
+
+@pytest.mark.parametrize(("judge", "limit", "status"), [(paired, 0.03, "regress"), (recorded, 0.037, "inconclusive")])
+def test_larger_and_different_is_enough_in_turns_alone(judge, limit, status):
+    """The interval reaches below the limit, though not below nothing."""
+    verdict = judge(10.45, Limits(latency=limit), scatter=0.012)
+    (check,) = verdict.checks
+    assert check.p <= ALPHA
+    assert check.low < check.limit < check.change
+    assert (verdict.status, check.status) == (status, status)
+
+
+def test_a_verdict_tells_whose_it_is():
+    sides = example(candidates=(timed("old", 10.0), timed("new", 12.0)), notes=("a", "b"))
+    verdict = judge_paired(sides, "new", "old", Limits(latency=0.03, throughput=0.03))
+    assert (verdict.title, verdict.mode, verdict.notes) == ("edsr_from_edsr", "paired", ("a", "b"))
+    assert verdict.blames == (blame(sides.candidates[1], sides.candidates[0]),)
+    assert judge_paired(sides, "old", "new", LATENCY).blames == ()
+    new, old = beside(timed("net", 12.0), notes=("c",)), beside(timed("net", 10.0))
+    verdict = judge_recorded(new, old, LATENCY)
+    assert (verdict.title, verdict.mode, verdict.notes) == ("edsr_from_edsr", "recorded", ("c",))
+    assert verdict.blames == (blame(new.candidates[0], old.candidates[0]),)
+    assert judge_recorded(new, old, Limits(accuracy=0.1)).status == "pass"
+
+
 def test_an_outlier_in_each_process_moves_the_tail_alone():
     slow = timed("new", 10.0)
     runs = tuple(replace(run, blocks_ns=((99_000_000, *run.blocks_ns[0][1:]), *run.blocks_ns[1:])) for run in slow.runs)
     result = example(candidates=(timed("old", 10.0), replace(slow, runs=runs)))
     latency, tail = judge_paired(result, "new", "old", Limits(latency=0.03, latency_p99=0.03)).checks
     assert (latency.status, tail.status) == ("pass", "regress")
+
+
+def test_the_tail_is_the_99th_percentile_and_not_the_slowest():
+    runs = tuple(Run((*((10_000_000,) * 100,) * 2, (99_000_000, 10_000_000)), 0) for _ in range(8))
+    slow = tuple(replace(run, blocks_ns=(*run.blocks_ns[:2], (99_000_000, 99_000_000))) for run in runs)
+    slower = tuple(replace(run, blocks_ns=(*run.blocks_ns[:2], (99_000_000,) * 3)) for run in runs)
+    old = replace(timed("old", 10.0), runs=runs)
+    for given, change in ((runs, 0.0), (slow, 0.0)):
+        result = example(candidates=(old, replace(old, name="new", runs=given)))
+        (check,) = judge_paired(result, "new", "old", Limits(latency_p99=0.03)).checks
+        assert (check.change, check.status) == (change, "pass")
+    result = example(candidates=(old, replace(old, name="new", runs=slower)))
+    (check,) = judge_paired(result, "new", "old", Limits(latency_p99=0.03)).checks
+    assert (check.old, check.new, check.status) == (10.0, 99.0, "regress")
+    assert check.change == pytest.approx(8.9)
 
 
 def test_status_of_all_is_the_worst():
@@ -202,8 +352,10 @@ def test_status_of_all_is_the_worst():
     assert verdict("pass", "pass").status == "pass"
     assert verdict("pass", "inconclusive").status == "inconclusive"
     assert verdict("inconclusive", "regress", "pass").status == "regress"
-    data = json.loads(verdict("pass", "regress").to_json())
-    assert (data["status"], data["mode"], len(data["checks"])) == ("regress", "paired", 2)
+    text = verdict("pass", "regress").to_json()
+    data = json.loads(text)
+    assert (data["status"], data["needs"], data["mode"], len(data["checks"])) == ("regress", None, "paired", 2)
+    assert text.startswith('{\n "status": "regress",\n "needs": null,\n "title"')
 
 
 def test_what_cannot_be_compared_is_refused():
@@ -237,8 +389,16 @@ def test_a_verdict_on_two_times_stands_where_the_yardstick_bears_it_out(ms, pace
     if says:
         assert verdict.status == "inconclusive"
         assert says in check.why
-        assert "held against it, the change is" in check.why
-        assert check.why.endswith("measure now with --against")
+        new, old = beside(timed("net", ms, seed=2), pace=pace, seed=4), beside(timed("net", 10.0, seed=1), seed=3)
+        yards = [timed("yard", 2.0 * of, seed=seed).block_medians_ms for of, seed in ((pace, 4), (1.0, 3))]
+        nets = [side.candidates[0].block_medians_ms for side in (new, old)]
+        machine, _, _ = ratio(*yards, paired=False)
+        held = [[a / b for a, b in zip(net, yard, strict=True)] for net, yard in zip(nets, yards, strict=True)]
+        value, low, high = (end - 1 for end in ratio(*held, paired=False))
+        assert check.why == (
+            f"the machine's own pace changed by {machine - 1:+.1%} between the two; held against it, the change is "
+            f"{value:+.1%} ({low:+.1%} to {high:+.1%}): measure now with --against"
+        )
     else:
         assert (verdict.status, check.why) == ("regress" if ms > 11 else "pass", "")
 
@@ -254,7 +414,10 @@ def test_two_times_without_a_yardstick_for_both_tell_nothing(without):
         new = replace(new, yardstick=new.yardstick[:-1])
     verdict = judge_recorded(new, old, LATENCY)
     assert verdict.status == "inconclusive"
-    assert "one has no yardstick" in verdict.checks[0].why
+    assert verdict.checks[0].why == (
+        "nobody knows what the machine did between the two: one has no yardstick; record both again, "
+        "or measure now with --against"
+    )
     assert judge_recorded(new, old, Limits(engine_size=0.1)).status == "pass"  # bytes need none
 
 
@@ -290,30 +453,59 @@ def with_energy(
     return timed(name, 10.0, energy=Energy(reader, "", ("VDD_IN",), given))
 
 
+def energy_check(old: Candidate, new: Candidate, **changes) -> Check:
+    result = example(candidates=(old, new), **changes)
+    (check,) = judge_paired(result, "new", "old", Limits(energy=0.03)).checks
+    return check
+
+
 @pytest.mark.parametrize(
-    ("mj", "changes", "status"),
+    ("mj", "windows", "scatter", "status"),
     [
-        (50.0, {}, "pass"),
-        (60.0, {}, "regress"),
-        (60.0, {"windows": 3}, "inconclusive"),  # three pairs cannot reach the test's level
-        (51.4, {"scatter": 0.05}, "inconclusive"),
-        (60.0, {"reader": "rapl"}, "inconclusive"),
+        (50.0, 8, 0.003, "pass"),
+        (0.5, 8, 0.003, "pass"),
+        (60.0, 8, 0.003, "regress"),
+        (60.0, 3, 0.003, "inconclusive"),  # three pairs cannot reach the test's level
+        (51.4, 8, 0.05, "inconclusive"),
     ],
 )
-def test_energy_has_a_limit(mj, changes, status):
-    old = with_energy("old", 50.0, windows=changes.get("windows", 8), scatter=changes.get("scatter", 0.003))
-    result = example(candidates=(old, with_energy("new", mj, **changes)))
-    verdict = judge_paired(result, "new", "old", Limits(energy=0.03))
-    assert verdict.status == status
-    (check,) = verdict.checks
-    assert check.metric == "energy"
-    assert check.old == pytest.approx(50.0, rel=0.05)
+def test_energy_has_a_limit(mj, windows, scatter, status):
+    old, new = (
+        with_energy(name, of, windows=windows, scatter=scatter)
+        for name, of in (("old", 50.0 if mj > 1 else mj), ("new", mj))
+    )
+    check = energy_check(old, new)
+    value, low, high = (end - 1 for end in energy_ratio(new.energy, old.energy, paired=True))
+    p = sign_flip(np.log(new.energy.mj) - np.log(old.energy.mj))
+    mean_mj = (float(np.mean(side.energy.mj)) for side in (old, new))
+    needs = processes_needed(value, low, high, 0.03, windows) if status == "inconclusive" else None
+    why = f"{windows} processes cannot tell; {needs} could" if needs else ""
+    assert check == Check("new", "energy", *mean_mj, value, low, high, p, 0.03, status, windows, needs, why)
     if status == "regress":
-        assert check.p == 2**-8
-        assert check.change == pytest.approx(0.2, abs=0.01)
-        assert check.processes == 8
-    if "reader" in changes:
-        assert "different sensors" in check.why
+        assert p == 2**-8
+        assert value == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "new", [with_energy("new", 60.0, reader="rapl"), with_energy("new", 0.0), with_energy("new", -1)]
+)
+def test_energies_that_have_no_ratio_are_inconclusive(new):
+    check = energy_check(with_energy("old", 50.0), new)
+    old_mj, new_mj = (float(np.mean(side.energy.mj)) for side in (with_energy("old", 50.0), new))
+    why = "the two were read by different sensors, or a sensor read less than nothing"
+    assert check == unknown("energy", 0.03, old_mj, new_mj, "", why)
+
+
+def test_energies_of_unlike_windows_are_judged_unpaired():
+    old, new = with_energy("old", 50.0, windows=8), with_energy("new", 51.5, windows=9, scatter=0.01)
+    check = energy_check(old, new)
+    assert (check.change, check.low, check.high) == tuple(
+        end - 1 for end in energy_ratio(new.energy, old.energy, paired=False)
+    )
+    # Unpaired, the whole interval must be beyond the limit.
+    assert check.p <= ALPHA
+    assert check.low <= 0.03
+    assert check.status != "regress"
 
 
 def test_recorded_energy_is_judged_unpaired():
@@ -326,7 +518,14 @@ def test_recorded_energy_is_judged_unpaired():
 def test_the_reason_that_energy_is_not_known_is_said():
     result = example(candidates=(timed("old", 10.0), timed("new", 10.0)), no_energy="no sensor")
     (check,) = judge_paired(result, "new", "old", Limits(energy=0.03)).checks
-    assert check.why.endswith("figure was not measured: no sensor")
+    why = "the new and the accepted engine's figure was not measured: no sensor"
+    assert check == unknown("energy", 0.03, None, None, "", why)
+    for missing in ("old", "new"):
+        sides = [with_energy(name, 50.0) for name in ("old", "new")]
+        figures = [None if side.name == missing else float(np.mean(side.energy.mj)) for side in sides]
+        sides = [replace(side, energy=None) if side.name == missing else side for side in sides]
+        of = {"old": "the accepted", "new": "the new"}[missing]
+        assert energy_check(*sides) == unknown("energy", 0.03, *figures, of)
 
 
 def test_without_a_sensor_energy_is_inconclusive():

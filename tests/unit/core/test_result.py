@@ -77,6 +77,9 @@ def test_time_per_node_is_summed_and_never_below_0(tmp_path: Path) -> None:
         (tmp_path / "r.json").write_text(result.to_json().replace('"mad_ms": null', '"mad_ms": NaN'))
         with pytest.raises(IntegrityError, match="a node of 'teacher/fp32' took less than 0 ms"):
             read_result(tmp_path / "r.json")
+    (tmp_path / "r.json").write_text(a_result().to_json().replace('"median_ms": 1.5', '"median_ms": Infinity'))
+    with pytest.raises(IntegrityError, match="took less than 0 ms"):
+        read_result(tmp_path / "r.json")
 
 
 def test_what_json_cannot_hold_is_written_as_null_or_a_huge_number(tmp_path: Path) -> None:
@@ -92,6 +95,26 @@ def test_what_json_cannot_hold_is_written_as_null_or_a_huge_number(tmp_path: Pat
     }
 
 
+def test_a_score_that_is_no_number_reads_back_as_one(tmp_path: Path) -> None:
+    nan = {"psnr_y_db": math.nan, "ssim_y": 0.5}
+    candidate = a_candidate(accuracy=nan, accuracy_per_sample={"psnr_y_db": (33.0, math.nan)})
+    result = dataclasses.replace(
+        a_result(),
+        candidates=(candidate,),
+        baseline_accuracy={**nan, "psnr_y_db": math.nan},
+        baseline_per_sample={"psnr_y_db": (math.nan, 31.0)},
+    )
+    path = tmp_path / "result.json"
+    path.write_text(result.to_json())
+    assert path.read_text().startswith('{\n "schema": 4,\n "title"')
+    read = read_result(path)
+    scores = read.candidates[0]
+    for found in (scores.accuracy, read.baseline_accuracy):
+        np.testing.assert_equal(found, {"psnr_y_db": math.nan, "ssim_y": 0.5})
+    np.testing.assert_equal(scores.accuracy_per_sample["psnr_y_db"], (33.0, math.nan))
+    np.testing.assert_equal(read.baseline_per_sample["psnr_y_db"], (math.nan, 31.0))
+
+
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
@@ -99,6 +122,7 @@ def test_what_json_cannot_hold_is_written_as_null_or_a_huge_number(tmp_path: Pat
         ("title", 5, "a string was expected"),
         ("candidates", [], "holds no candidate"),
         ("candidates", 1, "not an edgekd result"),
+        ("candidates", [5], "not an edgekd result"),
         ("conditions", {"surplus": 1}, "surplus"),
         ("engines", [[]], "not an edgekd result"),
         ("baseline_accuracy", {"psnr": "much"}, "much"),
@@ -238,6 +262,13 @@ def test_how_what_is_absent_compares(mine: Conditions, changes: dict[str, Any], 
     theirs = dataclasses.replace(mine, **changes)
     assert mine.differs_from(theirs) == differs
     assert theirs.differs_from(mine) == {name: pair[::-1] for name, pair in differs.items()}
+
+
+def test_a_board_and_a_workstation_differ_in_all_that_the_board_tells() -> None:
+    pair = {"target": ("workstation", BOARD.target), "l4t": (None, "36.4.3"), "power_mode": (None, "15W"),
+            "tpc_mask": (None, 252), "clock_limits_mhz": (None, BOARD.clock_limits_mhz)}  # fmt: skip
+    assert CONDITIONS.differs_from(BOARD) == pair
+    assert BOARD.differs_from(CONDITIONS) == {name: sides[::-1] for name, sides in pair.items()}
 
 
 WATCHED = Watched((45.5, None, 47.0), (1728.0,) * 3, (), (0.1, 1.4, 0.0), 99.0, {"cpu": 1728.0})

@@ -28,6 +28,10 @@ def test_students_t(freedom, t95, t99):
     assert t_quantile(0.995, freedom) == pytest.approx(t99, abs=5e-4)
 
 
+def test_students_t_below_1():
+    assert t_quantile(0.6, 5) == pytest.approx(0.267, abs=5e-4)
+
+
 def test_sign_flip_counts_every_assignment():
     assert sign_flip([1.0] * 7) == 2**-7
     assert sign_flip([-1.0] * 7) == 1.0
@@ -80,6 +84,8 @@ def test_sign_flip_is_exact_up_to_sixteen():
         ([0, 5], [5, 5, 0, 1]),
         ([1, 2], [1, 2]),
         ([3, 1, 4, 1], [5, 9, 2, 6, 5]),
+        ([2, 3], [1, 1, 2, 4, 4, 4]),  # of 1s and 3 a rank sum lies one below that of 2 and 3
+        *[([0, 1, 2][:n], [0, 0, 1, 3, 3, 3][m:]) for n in (1, 2, 3) for m in (0, 1, 2)],
     ],
 )
 def test_mann_whitney_ranks_ties_in_the_middle(new, old):
