@@ -16,6 +16,8 @@ appended to one file a setting, so that the command goes on where it was stopped
 * the same two series by pytest-benchmark's ``--benchmark-compare-fail=mean:5%`` (means of one process each), by
   github-action-benchmark's ratio of medians at 105 % and at its default of 200 %, and by benchstat's test (two-sided
   Mann-Whitney, p < 0.05, a sample a process).
+* agree: whether ``edgekd compare``'s 95 % interval of the accepted engine's two series, of the trial before and of this
+  one, has 1 in it, as it should: it is one engine.
 
 Run it on a machine that does nothing else.
 """
@@ -42,6 +44,7 @@ import numpy as np
 from edgekd import build, gate
 from edgekd.bench import conditions, processes, yardstick
 from edgekd.bench.measure import CLOCK, stopwatch
+from edgekd.compare import compare
 from edgekd.core.artifact import read_artifact
 from edgekd.core.family import load
 from edgekd.core.protocols import Feeds, Session
@@ -123,10 +126,8 @@ def _trials(settings: Sequence[Setting], trials: int, out: Path, engines: Mappin
 
 def table(out: Path) -> str:
     """Judge every file of trials by every rule; a Markdown table of how often each says regress."""
-    lines = [
-        f"| threads | machine | truly slower | trials | {' | '.join(_RULES)} | paired: inconclusive | s a trial |",
-        f"|--:|---|--:|--:|{'--:|' * (len(_RULES) + 2)}",
-    ]
+    heads = ["threads", "machine", "truly slower", "trials", *_RULES, "paired: inconclusive", "agree", "s a trial"]
+    lines = [f"| {' | '.join(heads)} |", f"|--:|---|{'--:|' * (len(heads) - 2)}"]
     for path in sorted(out.glob("*.jsonl")):
         records = _read(path)
         setting = Setting(**records[0]["setting"])
@@ -138,7 +139,9 @@ def table(out: Path) -> str:
             shares.append(f"{100 * np.mean([status == 'regress' for status in found]):.1f} %" if found else "–")
         unsure = 100 * np.mean([given["paired"] == "inconclusive" for given in said])
         longest = max(record["seconds"] for record in records)
+        agreed = [_agree(before, now) for before, now in itertools.pairwise(records)]
         cells = [setting.threads, setting.noise, f"{setting.slower:g} %", len(records), *shares, f"{unsure:.0f} %"]
+        cells.append(f"{sum(agreed)}/{len(agreed)}")
         lines.append(f"| {' | '.join(map(str, cells))} | {longest:.0f} at most |")
     return "\n".join(lines)
 
@@ -163,6 +166,12 @@ def _verdicts(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, st
         "recorded": recorded,
         **{rule: "regress" if found else "pass" for rule, found in regressed.items()},
     }
+
+
+def _agree(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    results = [_result(of, (replace(_candidate(of, OLD), name="net"),)) for of in (before, now)]
+    speedup = compare(results).rows[0].speedup
+    return speedup.low <= 1 <= speedup.high
 
 
 def _paired(record: Mapping[str, Any]) -> str:

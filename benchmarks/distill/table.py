@@ -54,12 +54,14 @@ class Row:
         set: What is changed in the recipe.
         seeds: One run each.
         aside: Of another student or schedule, so that gains are not worked out with it.
+        control_of: The row that this one is to be held against, and no other.
     """
 
     name: str
     set: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     aside: bool = False
+    control_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,19 +294,24 @@ def essence(benches: Sequence[Bench]) -> str:
 
 
 def _gains(plan: Plan, known: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> list[str]:
-    """Lines of what each method of several seeds gains over the two controls, paired by seed."""
-    rows = [row.name for row in plan.rows if not row.aside]
-    by_name = {name: {e["seed"]: e["sets"] for e in known.values() if e["name"] == name} for name in rows}
-    several = [name for name, runs in by_name.items() if len(runs) > 1]
+    """Lines of what each method of several seeds gains over its controls, paired by seed."""
+    by_name = {row.name: {e["seed"]: e["sets"] for e in known.values() if e["name"] == row.name} for row in plan.rows}
+    methods = [row.name for row in plan.rows if not row.aside and not row.control_of and len(by_name[row.name]) > 1]
+    against = [
+        (name, control)
+        for control in methods
+        if control == "none" or control.startswith("logits")
+        for name in methods[methods.index(control) + 1 :]
+    ]
+    against += [(row.control_of, row.name) for row in plan.rows if row.control_of]
     lines = []
-    for control in (name for name in several if name == "none" or name.startswith("logits")):
-        for name in several[several.index(control) + 1 :]:
-            seeds = sorted(by_name[name].keys() & by_name[control].keys())
-            if len(seeds) < 2:
-                continue
-            pairs = [(by_name[name][seed], by_name[control][seed]) for seed in seeds]
-            gains = [_cell([a[s][m] - b[s][m] for a, b in pairs], "+" + plan.show[m]) for s, m in columns]
-            lines.append(f"| {name} − {control}, paired by seed | {len(seeds)} | {' | '.join(gains)} |")
+    for name, control in against:
+        seeds = sorted(by_name[name].keys() & by_name[control].keys())
+        if len(seeds) < 2:
+            continue
+        pairs = [(by_name[name][seed], by_name[control][seed]) for seed in seeds]
+        gains = [_cell([a[s][m] - b[s][m] for a, b in pairs], "+" + plan.show[m]) for s, m in columns]
+        lines.append(f"| {name} − {control}, paired by seed | {len(seeds)} | {' | '.join(gains)} |")
     return lines
 
 
