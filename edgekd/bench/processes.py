@@ -26,6 +26,7 @@ import numpy as np
 from edgekd.bench import measure as clocked
 from edgekd.bench import scenarios, stages
 from edgekd.bench._child import ended, fresh_python, save_feeds
+from edgekd.bench._nvml import card_here
 from edgekd.bench.scenarios import Query
 from edgekd.bench.stages import Edge
 from edgekd.bench.watch import MachineWatch
@@ -146,7 +147,8 @@ def _timed(entrants: Sequence[Mapping[str, Any]], config: BenchConfig) -> dict[s
             bouts[name] = clocked.Bout(runner, tuple(samples.feeds(index) for index in range(len(samples))))
             if entrant["edge"] and samples.seen is not None:
                 edges[name] = Edge(**entrant["edge"], picture=samples.seen[0])
-        watch = MachineWatch(config)
+        on_gpu = bool(getattr(backend, "gpu_timing", None))
+        watch = MachineWatch(config, card=stack.enter_context(card_here()) if on_gpu else None)
         runs = {name: watch.stamp(run) for name, run in clocked.measure(bouts, config, watch=watch).items()}
         return {
             name: _Found(run, stages.split(sessions[name], edges[name], _turns(run, config)) if name in edges else {})

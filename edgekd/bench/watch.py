@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekd.bench._nvml import Card
 from edgekd.bench._sysfs import Clocks, clock_limits_mhz, pinned_mhz, text, thermometer
 from edgekd.bench.ledger import Seen
 from edgekd.bench.measure import CPU_CLOCK, Clock
@@ -33,12 +35,23 @@ class _Ticks:
 
 
 class MachineWatch:
-    """A watch for ``measure.measure``: what it says is of the time since its last look."""
+    """A watch for ``measure.measure``: what it says is of the time since its last look.
 
-    def __init__(self, config: BenchConfig, root: Path = Path("/"), cpu_clock: Clock = CPU_CLOCK) -> None:
-        self._root, self._cpu_clock = root, cpu_clock
+    Args:
+        config: The rules by which a block is refused.
+        root: Where ``proc`` and ``sys`` lie.
+        cpu_clock: This process's own CPU time.
+        card: The discrete GPU that is measured; its temperature and clock stand for the CPU's.
+    """
+
+    def __init__(
+        self, config: BenchConfig, root: Path = Path("/"), cpu_clock: Clock = CPU_CLOCK, card: Card | None = None
+    ) -> None:
+        self._root, self._cpu_clock, self._card = root, cpu_clock, card
         self._most_foreign, self._refuse_throttled = config.max_foreign_load, config.refuse_throttled
         self._clocks, self._thermometer = Clocks.of(root), thermometer(root)
+        # What the kernel's zones trip at says nothing of a card.
+        self._trip_c = None if card else self._thermometer.trip_c
         self._pinned_mhz = pinned_mhz(clock_limits_mhz(root))
         self._cores = _cores(root)
         self._tick_hz = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -49,18 +62,18 @@ class MachineWatch:
         after = self._ticks()
         before, self._before = self._before, after
         foreign, doubt = self._foreign_cores(before, after)
-        heat = self._thermometer.read_c()
+        heat = _told(self._card.temperature_c) if self._card else self._thermometer.read_c()
         figures = {
             "temperature_c": None if heat is None else round(heat, 1),
             "cpu_mhz": self._clocks.cpu_mhz(),
-            "gpu_mhz": self._clocks.gpu_mhz(),
+            "gpu_mhz": _told(self._card.clock_mhz) if self._card else self._clocks.gpu_mhz(),
             "foreign_cores": None if foreign is None else round(foreign, 2),
         }
         return Seen(figures, self._crowded(foreign, doubt) or self._throttled(figures))
 
     def stamp(self, run: Run) -> Run:
         """Add to a run what this machine's limits are, against which its figures are read."""
-        trip_c, pinned = self._thermometer.trip_c, self._pinned_mhz
+        trip_c, pinned = self._trip_c, self._pinned_mhz
         return dataclasses.replace(run, watched=dataclasses.replace(run.watched, trip_c=trip_c, pinned_mhz=pinned))
 
     def _ticks(self) -> _Ticks | None:
@@ -92,7 +105,14 @@ class MachineWatch:
         if not self._refuse_throttled:
             return ""
         told = {name: (value,) for name, value in figures.items()}
-        return Watched(**told, trip_c=self._thermometer.trip_c, pinned_mhz=self._pinned_mhz).throttled(0)
+        return Watched(**told, trip_c=self._trip_c, pinned_mhz=self._pinned_mhz).throttled(0)
+
+
+def _told(ask: Callable[[], float]) -> float | None:
+    try:
+        return ask()
+    except OSError:
+        return None
 
 
 def _cores(root: Path) -> frozenset[str]:

@@ -243,6 +243,9 @@ def test_a_figure_of_the_whole_set_is_what_it_is():
     assert _scored(0.05, noise=0.5, pictures=1).p is None
     assert _scored(0.05, noise=0.5, pictures=2).p is not None
     assert _scored(0.0, noise=0.0, set_metrics=("psnr_y_db",)).status == "pass"
+    sides = (timed(name, 1.0, accuracy={"psnr_y_db": 33.0}, accuracy_per_sample={}) for name in ("old", "new"))
+    (check,) = judge_paired(example(candidates=tuple(sides)), "new", "old", Limits(accuracy=0.1)).checks
+    assert check == Check("new", "accuracy", 33.0, 33.0, 0.0, 0.0, 0.0, None, 0.1, "pass")
 
 
 def test_every_timed_figure_has_its_own_reading():
@@ -403,6 +406,18 @@ def test_a_verdict_on_two_times_stands_where_the_yardstick_bears_it_out(ms, pace
         assert (verdict.status, check.why) == ("regress" if ms > 11 else "pass", "")
 
 
+def test_held_against_the_machine_the_whole_interval_counts_too():
+    """A tenth slower as measured, surely; held against yardsticks that scatter, it may be less than the limit."""
+    results = [
+        example(candidates=(timed("net", ms, seed=seed),), yardstick=timed("yard", 2.0, scatter=0.05, seed=yard).runs)
+        for ms, seed, yard in ((11.0, 2, 0), (10.0, 1, 100))
+    ]
+    (check,) = judge_recorded(*results, LATENCY).checks
+    assert check.low > check.limit
+    assert check.status == "inconclusive"
+    assert "held against it, the change is +8.1% (+1.8% to +14.1%)" in check.why
+
+
 @pytest.mark.parametrize("without", ["new", "old", "a process"])
 def test_two_times_without_a_yardstick_for_both_tell_nothing(without):
     new, old = beside(timed("net", 10.0, seed=2)), beside(timed("net", 10.0, seed=1))
@@ -513,6 +528,17 @@ def test_recorded_energy_is_judged_unpaired():
     (check,) = judge_recorded(example(candidates=(with_energy("net", 60.0),)), old, Limits(energy=0.03)).checks
     assert check.status == "regress"
     assert check.p == pytest.approx(1 / 12870)  # 16 choose 8
+
+
+def test_recorded_energy_regresses_where_the_whole_interval_does():
+    sides = [
+        example(candidates=(replace(with_energy(name, mj, scatter=0.015), name="net"),))
+        for name, mj in (("net2", 52.5), ("net", 50.0))
+    ]
+    (check,) = judge_recorded(*sides, Limits(energy=0.03)).checks
+    assert check.p <= ALPHA
+    assert check.low < check.limit < check.change
+    assert check.status == "inconclusive"
 
 
 def test_the_reason_that_energy_is_not_known_is_said():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from edgekd.bench._nvml import card_here
 from edgekd.bench.ledger import Ledger, Seen
 from edgekd.bench.measure import measure
 from edgekd.bench.processes import _ensure_kept, _throttled
@@ -153,6 +154,33 @@ def scripted(*broken: str):
         return Seen({"foreign_cores": 1.5 if rule else 0.1}, rule)
 
     return watch
+
+
+def test_a_card_is_seen_in_the_kernels_place(simulated_nvml, tmp_path, monkeypatch):
+    with card_here(tmp_path, simulated_nvml) as card:
+        watch = MachineWatch(replace(PLAIN, refuse_throttled=True), tmp_path, card=card)
+        seen = watch()
+        assert (seen.figures["temperature_c"], seen.figures["gpu_mhz"], seen.broken) == (61.0, 1755.0, "")
+        run = watch.stamp(Run(((1,),), 0))
+        assert (run.watched.trip_c, run.watched.pinned_mhz) == (None, {})
+        monkeypatch.setenv("SIMULATED_NVML", "lost")
+        seen = watch()
+        assert (seen.figures["temperature_c"], seen.figures["gpu_mhz"]) == (None, None)
+
+
+@pytest.mark.parametrize("says", ["dead", "jetson"])
+def test_no_card_where_the_driver_tells_nothing(simulated_nvml, tmp_path, monkeypatch, says):
+    monkeypatch.setenv("SIMULATED_NVML", says)
+    with card_here(tmp_path, simulated_nvml) as card:
+        assert card is None
+    with card_here(tmp_path, str(tmp_path / "absent.so")) as card:
+        assert card is None
+
+
+def test_a_jetson_is_read_from_its_kernel_whatever_its_driver_says(simulated_nvml, tmp_path):
+    lay_out(SUPER, tmp_path)
+    with card_here(tmp_path, simulated_nvml) as card:
+        assert card is None
 
 
 def test_a_round_is_refused_for_all_candidates_and_run_again():

@@ -119,7 +119,7 @@ def test_a_score_that_is_no_number_reads_back_as_one(tmp_path: Path) -> None:
     ("key", "value", "says"),
     [
         ("schema", 99, "has schema 99; this edgekd reads 1 to 4"),
-        ("title", 5, "a string was expected"),
+        ("title", 5, r"result.json is not an edgekd result: result.title = 5 \(int\); a string was expected"),
         ("candidates", [], "holds no candidate"),
         ("candidates", 1, "not an edgekd result"),
         ("candidates", [5], "not an edgekd result"),
