@@ -30,6 +30,13 @@ def commands(text: str) -> list[str]:
     return [line[2:] for block in blocks(text, "console") for line in block.splitlines() if line.startswith("$ ")]
 
 
+def workflow_commands(text: str) -> list[str]:
+    """Return the edgekd commands of a workflow's scripts, as they would be typed."""
+    lines = re.sub(r"\\\n\s*", "", text).splitlines()
+    found = (re.search(r'\.venv/bin/edgekd"? (.*?)(?: \|\| .*)?$', line) for line in lines)
+    return [f"edgekd {match.group(1)}" for match in found if match]
+
+
 def drawn(tree: str) -> set[str]:
     """Return the paths a drawing of a tree stands for, the topmost folder left out."""
     found: set[str] = set()
@@ -95,6 +102,21 @@ def test_documented_commands_run(command: str, root: Path) -> None:
 )
 def test_a_wrong_command_is_found(command: str, root: Path) -> None:
     assert wrong(command, root)
+
+
+WORKFLOWS = ROOT / ".github" / "workflows"
+
+
+@pytest.mark.parametrize(
+    "command", sorted({command for path in WORKFLOWS.glob("*.yml") for command in workflow_commands(path.read_text())})
+)
+def test_commands_of_workflows_run(command: str, root: Path) -> None:
+    assert wrong(command, root) is None
+
+
+def test_commands_of_a_workflow_are_found_over_several_lines() -> None:
+    text = 'x\n  "$side/.venv/bin/edgekd" run "$side/net" \\\n    --quiet || code=$?\n  new/.venv/bin/edgekd brew\n'
+    assert workflow_commands(text) == ['edgekd run "$side/net" --quiet', "edgekd brew"]
 
 
 def test_the_tree_is_the_disk(root: Path) -> None:
