@@ -56,6 +56,8 @@ from edgekd.pipeline import export
 
 NEW, OLD = "new", "accepted"
 LIMIT = 0.01
+# What `edgekd gate` takes where no limits are given: how often it cannot tell is shown for it, too.
+_USUAL = 0.03
 _BACKEND = "onnxruntime"
 _RULES = ("paired", "recorded", "pytest-benchmark 5 %", "action 105 %", "action 200 %", "benchstat")
 
@@ -126,7 +128,8 @@ def _trials(settings: Sequence[Setting], trials: int, out: Path, engines: Mappin
 
 def table(out: Path) -> str:
     """Judge every file of trials by every rule; a Markdown table of how often each says regress."""
-    heads = ["threads", "machine", "truly slower", "trials", *_RULES, "paired: inconclusive", "agree", "s a trial"]
+    unsure = [f"paired inconclusive, limit {limit:.0%}" for limit in (LIMIT, _USUAL)]
+    heads = ["threads", "machine", "truly slower", "trials", *_RULES, *unsure, "agree", "s a trial"]
     lines = [f"| {' | '.join(heads)} |", f"|--:|---|{'--:|' * (len(heads) - 2)}"]
     for path in sorted(out.glob("*.jsonl")):
         records = _read(path)
@@ -137,11 +140,13 @@ def table(out: Path) -> str:
         for rule in _RULES:
             found = [given[rule] for given in said if rule in given]
             shares.append(f"{100 * np.mean([status == 'regress' for status in found]):.1f} %" if found else "–")
-        unsure = 100 * np.mean([given["paired"] == "inconclusive" for given in said])
+        open_ = [
+            100 * np.mean([_paired(record, limit) == "inconclusive" for record in records]) for limit in (LIMIT, _USUAL)
+        ]
         longest = max(record["seconds"] for record in records)
         agreed = [_agree(before, now) for before, now in itertools.pairwise(records)]
-        cells = [setting.threads, setting.noise, f"{setting.slower:g} %", len(records), *shares, f"{unsure:.0f} %"]
-        cells.append(f"{sum(agreed)}/{len(agreed)}")
+        cells = [setting.threads, setting.noise, f"{setting.slower:g} %", len(records), *shares]
+        cells += [*(f"{share:.0f} %" for share in open_), f"{sum(agreed)}/{len(agreed)}"]
         lines.append(f"| {' | '.join(map(str, cells))} | {longest:.0f} at most |")
     return "\n".join(lines)
 
@@ -174,9 +179,9 @@ def _agree(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return speedup.low <= 1 <= speedup.high
 
 
-def _paired(record: Mapping[str, Any]) -> str:
+def _paired(record: Mapping[str, Any], limit: float = LIMIT) -> str:
     result = _result(record, tuple(_candidate(record, name) for name in (NEW, OLD)))
-    return gate.judge_paired(result, NEW, OLD, gate.Limits(latency=LIMIT)).status
+    return gate.judge_paired(result, NEW, OLD, gate.Limits(latency=limit)).status
 
 
 def _result(record: Mapping[str, Any], candidates: tuple[Candidate, ...]) -> BenchmarkResult:

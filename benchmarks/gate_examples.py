@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.yardstick import model
+from benchmarks.yardstick import Layer, network
 from edgekd.cli import _run as edgekd
 
 FOLDER = Path(__file__).resolve().parent / "gate"
@@ -51,7 +51,8 @@ def main() -> int:
 def _measure(name: str, layers: int, sets: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         onnx, engine = Path(folder) / "net.onnx", Path(folder) / "net.engine"
-        onnx.write_bytes(model(layers).SerializeToString())
+        chain = [Layer(3, 3, 16), *[Layer(3, 16, 16)] * (layers - 1)]
+        onnx.write_bytes(network(chain, (1, 16, 96, 96)).SerializeToString())
         quick = ("bench.threads=1", "bench.blocks=6", "bench.block_ms=20", "bench.width=9", *sets)
         options = [word for text in quick for word in ("--set", text)]
         for command in (
