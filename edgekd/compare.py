@@ -160,7 +160,9 @@ def ratio(
 
 
 def yardsticks(this: Side, that: Side) -> tuple[Candidate, Candidate] | None:
-    """Return the yardsticks that took turns with two candidates of different results, None where one has none."""
+    """Return the yardsticks that took turns with two candidates of different results, None without one in common."""
+    if this[0].yardstick_sha256 != that[0].yardstick_sha256:
+        return None
     found = []
     for result, candidate in (this, that):
         yard = replace(candidate, runs=result.yardstick, samples_per_query=1)

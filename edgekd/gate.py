@@ -268,7 +268,7 @@ def _held_against_the_machine(sides: _Sides, metric: str, limit: float, status: 
     """Return the verdict on two results of different times: the yardsticks must bear it out, or nobody knows."""
     if sides.yards is None:
         return "inconclusive", (
-            "nobody knows what the machine did between the two: one has no yardstick; record both again, "
+            "nobody knows what the machine did between the two: they have no yardstick in common; record both again, "
             "or measure now with --against"
         )
     figures, center, _ = _TIMED[metric]

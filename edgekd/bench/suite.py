@@ -183,6 +183,7 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         notes=(*setting.notes, *scores.notes, *unsplit, *measured.notes),
         set_metrics=scores.of_set,
         yardstick=measured.runs.get(yardstick.NAME, ()),
+        yardstick_sha256=yardstick.sha256() if yardstick.NAME in measured.runs else "",
         no_energy=energies.reason,
     )
     write_atomic(out, result.to_json())

@@ -281,6 +281,7 @@ class BenchmarkResult:
         baseline_per_sample: ``baseline_accuracy``, one figure per evaluation sample.
         yardstick: Runs of the fixed network that took its turn in every round, see ``bench.yardstick``; run i is of the
             same process as run i of every candidate. Empty where there was none.
+        yardstick_sha256: Of that network's ONNX file: only with the same one can another result be held against it.
         no_energy: Why the energy of some or all is not known; "" where it is.
         set_metrics: Metrics whose figure is worked out from all samples at once (mean IoU of one confusion matrix), so
             that it is no mean over ``accuracy_per_sample``.
@@ -298,6 +299,7 @@ class BenchmarkResult:
     baseline_per_sample: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     set_metrics: tuple[str, ...] = ()
     yardstick: tuple[Run, ...] = ()
+    yardstick_sha256: str = ""
     no_energy: str = ""
 
     @property

@@ -418,19 +418,21 @@ def test_held_against_the_machine_the_whole_interval_counts_too():
     assert "held against it, the change is +8.1% (+1.8% to +14.1%)" in check.why
 
 
-@pytest.mark.parametrize("without", ["new", "old", "a process"])
+@pytest.mark.parametrize("without", ["new", "old", "a process", "the same one"])
 def test_two_times_without_a_yardstick_for_both_tell_nothing(without):
     new, old = beside(timed("net", 10.0, seed=2)), beside(timed("net", 10.0, seed=1))
     if without == "new":
         new = replace(new, yardstick=())
     elif without == "old":
         old = replace(old, yardstick=())
+    elif without == "the same one":
+        old = replace(old, yardstick_sha256="a" * 64)
     else:
         new = replace(new, yardstick=new.yardstick[:-1])
     verdict = judge_recorded(new, old, LATENCY)
     assert verdict.status == "inconclusive"
     assert verdict.checks[0].why == (
-        "nobody knows what the machine did between the two: one has no yardstick; record both again, "
+        "nobody knows what the machine did between the two: they have no yardstick in common; record both again, "
         "or measure now with --against"
     )
     assert judge_recorded(new, old, Limits(engine_size=0.1)).status == "pass"  # bytes need none

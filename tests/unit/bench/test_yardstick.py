@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.yardstick import model
 from edgekd import adopt, build
 from edgekd.bench import suite, yardstick
-from edgekd.core.artifact import read_artifact
+from edgekd.core.artifact import read_artifact, sha256_of
 from edgekd.core.family import load
 from edgekd.core.result import read_result
 from edgekd.core.sections import BenchConfig
@@ -48,3 +49,5 @@ def test_a_result_has_its_runs_beside_every_candidate_s(tmp_path):
         assert [candidate.name for candidate in result.candidates] == [subjects[0].name]
         rounds = [len(run.blocks_ns) for run in result.candidates[0].runs]
         assert [len(run.blocks_ns) for run in result.yardstick] == (rounds if wanted else [])
+        digest = sha256_of(Path(yardstick.__file__).with_suffix(".onnx"))
+        assert result.yardstick_sha256 == yardstick.sha256() == digest if wanted else result.yardstick_sha256 == ""
