@@ -48,10 +48,17 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bout:
-    """One candidate in the ring: who answers, and what is fed, the same every time."""
+    """One candidate in the ring: who answers, and what is fed, the same every time.
+
+    Attributes:
+        session: Who answers.
+        feeds: What is fed.
+        waits: Whether rounds go on until this one's ratio is narrow, too; one at least does.
+    """
 
     session: Runner
     feeds: Any
+    waits: bool = True
 
 
 def measure(
@@ -82,7 +89,8 @@ def measure(
         warm = {name: _warm_up(bout, config, clock) for name, bout in candidates.items()}
         order = list(candidates)
         watch()
-        while not _is_enough(blocks, ledger.rules, config, elapsed_s()):
+        awaited = {name: blocks[name] for name, bout in candidates.items() if bout.waits}
+        while not _is_enough(awaited, ledger.rules, config, elapsed_s()):
             for name in order:
                 blocks[name].append(_checked(name, time_block(candidates[name], warm[name].iterations, clock)))
                 ledger.note(name, watch())

@@ -47,12 +47,16 @@ _TURNS_MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """One candidate: its engine, the query that it answers each time, and what stands before and after it."""
+    """One candidate: its engine, the query that it answers each time, and what stands before and after it.
+
+    ``waits``: whether rounds go on until its ratio is narrow, too.
+    """
 
     name: str
     engine: Path
     feeds: Query
     edge: Edge | None = None
+    waits: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,8 @@ def _timed(entrants: Sequence[Mapping[str, Any]], config: BenchConfig) -> dict[s
             name, samples = entrant["name"], Samples.load(Path(entrant["feeds"]))
             open_session = partial(backend.open, Path(entrant["engine"]), threads=config.threads)
             runner, sessions[name] = stack.enter_context(scenarios.runner(open_session, config))
-            bouts[name] = clocked.Bout(runner, tuple(samples.feeds(index) for index in range(len(samples))))
+            fed = tuple(samples.feeds(index) for index in range(len(samples)))
+            bouts[name] = clocked.Bout(runner, fed, entrant["waits"])
             if entrant["edge"] and samples.seen is not None:
                 edges[name] = Edge(**entrant["edge"], picture=samples.seen[0])
         on_gpu = bool(getattr(backend, "gpu_timing", None))
@@ -170,7 +175,10 @@ def _fed(entrants: Sequence[Entrant], folder: Path) -> list[dict[str, Any]]:
         if edge is not None:
             plain, picture = {"task": edge.task, "options": dict(edge.options), "embedded": edge.embedded}, edge.picture
         path = save_feeds(folder / f"feeds{index}.npz", entrant.feeds, picture)
-        plans.append({"name": entrant.name, "engine": str(entrant.engine.resolve()), "feeds": str(path), "edge": plain})
+        engine = str(entrant.engine.resolve())
+        plans.append(
+            {"name": entrant.name, "engine": engine, "feeds": str(path), "edge": plain, "waits": entrant.waits}
+        )
     return plans
 
 

@@ -26,6 +26,7 @@ backends = ["onnxruntime"]
 [bench]
 processes = 1
 blocks = 2
+budget_s = 5.0
 block_ms = 1.0
 warmup_ms = 1.0
 """
@@ -116,7 +117,7 @@ student = { width = 4 }
 def _recipe_of(task: str, options: str, layout: str, channels: int, evaluation: str) -> str:
     head, _, tail = RECIPE.partition("[export]")
     shape = f"[1, {channels}, 32, 32]\nexporter = 'torchscript'"  # the quicker one
-    tail = tail.replace("[1, 3, 24, 24]", shape).replace("blocks = 2", "blocks = 2\nbudget_s = 5.0")
+    tail = tail.replace("[1, 3, 24, 24]", shape)
     head = head.replace("super_resolution", task).replace("scale = 2", options)
     head = head.replace('evaluation = "pictures"', f'evaluation = "{evaluation}"\nlayout = "{layout}"')
     return f"{head}[quantize]\nschemes = ['fp32']\n[export]{tail}"

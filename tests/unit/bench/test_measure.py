@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -131,6 +131,14 @@ def test_rounds_go_on_until_the_ratio_is_narrow():
     assert rounds[0] < rounds[1] < rounds[2]
     # 95 % of a median's standard error, 1.96 * 1.25 * 0.15 / sqrt(rounds), is a hundredth.
     assert 1000 < rounds[2] < 2000
+
+
+def test_rounds_do_not_wait_for_what_only_stands_beside():
+    scatter = [1.0 + 0.1 * ((n * 7) % 5 - 2) for n in range(4000)]
+    ring = Ring()
+    turns = {"a": ring.bout("a", 1.0), "b": ring.bout("b", 2.0), "c": replace(ring.bout("c", *scatter), waits=False)}
+    runs = measure(turns, config(width=0.01, block_ms=1.0), clock=ring.clock)
+    assert len(runs["a"].blocks_ns) == len(runs["b"].blocks_ns) == len(runs["c"].blocks_ns) < 20
 
 
 def test_processes_share_the_width_that_is_wanted():
