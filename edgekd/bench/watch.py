@@ -41,7 +41,7 @@ class MachineWatch:
         config: The rules by which a block is refused.
         root: Where ``proc`` and ``sys`` lie.
         cpu_clock: This process's own CPU time.
-        card: The discrete GPU that is measured; its temperature and clock stand for the CPU's.
+        card: The discrete GPU that is measured: temperature, °C, and GPU clock, MHz, are its own then.
     """
 
     def __init__(
