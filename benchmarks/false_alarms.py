@@ -10,7 +10,9 @@ much longer. ``noisy`` is a neighbour that loads a core for 0.05 to 0.5 s and re
 appended to one file a setting, so that the command goes on where it was stopped, after ``--minutes`` of its own accord.
 ``--table`` judges them:
 
-* paired: the trial as measured.
+* paired, one look: the trial as measured.
+* paired: the same, and as ``edgekd gate`` does while that is inconclusive, more looks, for which the trials before it
+  stand, as long as all together took no longer than a minute.
 * recorded: the new engine's series against the accepted one's of the trial before, as a stored baseline would have it,
   each with the yardstick of its own time.
 * the same two series by pytest-benchmark's ``--benchmark-compare-fail=mean:5%`` (means of one process each), by
@@ -59,7 +61,9 @@ LIMIT = 0.01
 # What `edgekd gate` takes where no limits are given: how often it cannot tell is shown for it, too.
 _USUAL = 0.03
 _BACKEND = "onnxruntime"
-_RULES = ("paired", "recorded", "pytest-benchmark 5 %", "action 105 %", "action 200 %", "benchstat")
+# What a trial may take, all looks together.
+_BUDGET_S = 60
+_RULES = ("paired, one look", "paired", "recorded", "pytest-benchmark 5 %", "action 105 %", "action 200 %", "benchstat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,31 +132,48 @@ def _trials(settings: Sequence[Setting], trials: int, out: Path, engines: Mappin
 
 def table(out: Path) -> str:
     """Judge every file of trials by every rule; a Markdown table of how often each says regress."""
-    unsure = [f"paired inconclusive, limit {limit:.0%}" for limit in (LIMIT, _USUAL)]
-    heads = ["threads", "machine", "truly slower", "trials", *_RULES, *unsure, "agree", "s a trial"]
+    unsure = [f"inconclusive at {limit:.0%}: one look → all" for limit in (LIMIT, _USUAL)]
+    heads = ["threads", "machine", "truly slower", "trials", *_RULES, *unsure, "agree", "s a look"]
     lines = [f"| {' | '.join(heads)} |", f"|--:|---|{'--:|' * (len(heads) - 2)}"]
     for path in sorted(out.glob("*.jsonl")):
         records = _read(path)
         setting = Setting(**records[0]["setting"])
-        said = [_verdicts(before, now) for before, now in itertools.pairwise(records)]
-        said.append({"paired": _paired(records[0])})  # the first has no trial before it
-        shares = []
-        for rule in _RULES:
-            found = [given[rule] for given in said if rule in given]
-            shares.append(f"{100 * np.mean([status == 'regress' for status in found]):.1f} %" if found else "–")
+        looks = {limit: [_looks(records, index, limit) for index in range(len(records))] for limit in (LIMIT, _USUAL)}
+        said: dict[str, list[str]] = {rule: [] for rule in _RULES}
+        said["paired, one look"], said["paired"] = ([each[look] for each in looks[LIMIT]] for look in (0, -1))
+        for before, now in itertools.pairwise(records):
+            for rule, status in _verdicts(before, now).items():
+                said[rule].append(status)
+        shares = [f"{100 * np.mean([status == 'regress' for status in said[rule]]):.1f} %" for rule in _RULES]
         open_ = [
-            100 * np.mean([_paired(record, limit) == "inconclusive" for record in records]) for limit in (LIMIT, _USUAL)
+            " → ".join(f"{100 * np.mean([each[look] == 'inconclusive' for each in found]):.0f}" for look in (0, -1))
+            for found in looks.values()
         ]
-        longest = max(record["seconds"] for record in records)
         agreed = [_agree(before, now) for before, now in itertools.pairwise(records)]
+        seconds = [record["seconds"] for record in records]
         cells = [setting.threads, setting.noise, f"{setting.slower:g} %", len(records), *shares]
-        cells += [*(f"{share:.0f} %" for share in open_), f"{sum(agreed)}/{len(agreed)}"]
-        lines.append(f"| {' | '.join(map(str, cells))} | {longest:.0f} at most |")
+        cells += [*(f"{share} %" for share in open_), f"{sum(agreed)}/{len(agreed)}"]
+        cells += [f"{np.median(seconds):.0f}, at most {max(seconds):.0f}"]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
+def _looks(records: Sequence[Mapping[str, Any]], index: int, limit: float) -> list[str]:
+    """Return the paired verdict after one look, and after each more that the gate would take."""
+    # The first trial has the last one before it.
+    seen = [records[index]]
+    said = [_paired(seen[0], limit)]
+    while said[-1].status == "inconclusive" and said[-1].needs is not None and len(seen) < gate.LOOKS:
+        seen.append(records[index - len(seen)])
+        if sum(record["seconds"] for record in seen) > _BUDGET_S:
+            break
+        medians = {name: [run for record in seen for run in record["medians_ns"][name]] for name in (NEW, OLD)}
+        said.append(_paired({"setting": seen[0]["setting"], "medians_ns": medians}, limit))
+    return [verdict.status for verdict in said]
+
+
 def _verdicts(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    """Judge one trial by every rule; those for recorded figures take the accepted series of the trial before."""
+    """Judge one trial by every rule for recorded figures, with the accepted series of the trial before."""
     old, new = (_candidate(record, name) for record, name in ((before, OLD), (now, NEW)))
     medians = [np.array([np.median(blocks) for blocks in side.block_medians_ms]) for side in (new, old)]
     ratio = np.median(medians[0]) / np.median(medians[1])
@@ -166,11 +187,7 @@ def _verdicts(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, st
     }
     results = [_result(of, (replace(side, name="net"),)) for of, side in ((now, new), (before, old))]
     recorded = gate.judge_recorded(results[0], results[1], gate.Limits(latency=LIMIT)).status
-    return {
-        "paired": _paired(now),
-        "recorded": recorded,
-        **{rule: "regress" if found else "pass" for rule, found in regressed.items()},
-    }
+    return {"recorded": recorded, **{rule: "regress" if found else "pass" for rule, found in regressed.items()}}
 
 
 def _agree(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
@@ -179,15 +196,16 @@ def _agree(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return speedup.low <= 1 <= speedup.high
 
 
-def _paired(record: Mapping[str, Any], limit: float = LIMIT) -> str:
+def _paired(record: Mapping[str, Any], limit: float) -> gate.Verdict:
     result = _result(record, tuple(_candidate(record, name) for name in (NEW, OLD)))
-    return gate.judge_paired(result, NEW, OLD, gate.Limits(latency=limit)).status
+    return gate.judge_paired(result, NEW, OLD, gate.Limits(latency=limit))
 
 
 def _result(record: Mapping[str, Any], candidates: tuple[Candidate, ...]) -> BenchmarkResult:
     threads = record["setting"]["threads"]
     seen = conditions.observe(BenchConfig(_BACKEND, threads=threads), ())
-    return BenchmarkResult("trial", "", seen, candidates, yardstick=_runs(record, yardstick.NAME))
+    yard = _runs(record, yardstick.NAME) if yardstick.NAME in record["medians_ns"] else ()
+    return BenchmarkResult("trial", "", seen, candidates, yardstick=yard)
 
 
 def _candidate(record: Mapping[str, Any], name: str) -> Candidate:

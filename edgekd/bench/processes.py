@@ -67,11 +67,13 @@ class Measured:
         runs: Name → one Run a process, in the order they ran; run i of every candidate is of the same process.
         notes: What people should know: processes that were lost, warm-ups that did not settle.
         stages_ns: Name → ``Candidate.stages_ns``.
+        took_s: Of ``budget_s``: from the first process's start to the last one's end.
     """
 
     runs: dict[str, tuple[Run, ...]]
     notes: tuple[str, ...]
     stages_ns: dict[str, dict[str, tuple[tuple[int, ...], ...]]]
+    took_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def measure(entrants: Sequence[Entrant], config: BenchConfig, progress: Progress
                     raise
             if progress:
                 progress("process", index + 1, config.processes)
+        took_s = elapsed_s()
     names = [entrant.name for entrant in entrants]
     runs = {name: tuple(process[name].run for process in found) for name in names}
     _ensure_kept(next(iter(runs.values())))
@@ -119,7 +122,7 @@ def measure(entrants: Sequence[Entrant], config: BenchConfig, progress: Progress
         for name in names
     }
     notes = (*_lost(lost, config.processes), *_unsteady(runs), *_throttled(runs, config))
-    return Measured(runs, notes, stages_ns)
+    return Measured(runs, notes, stages_ns, took_s)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

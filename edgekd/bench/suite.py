@@ -30,7 +30,7 @@ from edgekd.core.artifact import (
 )
 from edgekd.core.errors import BuildError, EdgeKDError, InputError, NotComparable
 from edgekd.core.protocols import Backend, Feeds, Session
-from edgekd.core.result import BenchmarkResult, Candidate, Conditions, EngineRow
+from edgekd.core.result import BenchmarkResult, Candidate, Conditions, EngineRow, read_result
 from edgekd.core.samples import Samples
 from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
@@ -139,6 +139,9 @@ def provenance(subjects: Sequence[Subject], setting: Setting, config: Mapping[st
 def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out: Path, told: Told) -> Artifact:
     """Measure every subject and write ``result.json``, and beside it ``pictures.npz`` where there is something to see.
 
+    Returns:
+        The result; facts["timed_s"] is what of ``budget_s`` was spent.
+
     Raises:
         BuildError: No engine was built, so there is nothing to measure.
         InputError: ``out`` cannot be written.
@@ -186,23 +189,67 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         yardstick_sha256=yardstick.sha256() if yardstick.NAME in measured.runs else "",
         no_energy=energies.reason,
     )
-    write_atomic(out, result.to_json())
-    artifact = Artifact("result", out, sha256_of(out), made_by=made_by, facts={"summary": f"{len(candidates)} engines"})
-    save_manifest(artifact)
-    return artifact
+    return _saved(result, made_by, out, measured.took_s)
+
+
+def longer(subjects: Sequence[Subject], setting: Setting, made: Artifact, told: Told) -> Artifact:
+    """Add as many processes to a result, of its subjects and of the yardstick, and as many windows of energy.
+
+    Args:
+        subjects: Those the result is of.
+        setting: What it was measured with; ``config.budget_s`` is for the new processes.
+        made: As ``run`` or this returned it; its file is written anew.
+        told: Hears of it.
+
+    Raises:
+        MachineError: The processes ended badly; the file is as it was.
+    """
+    result = read_result(made.path)
+    entrants = _opened(subjects, setting)
+    measured = _in_turns(entrants, setting.config, told)
+    energies = energy.measure(entrants, setting.config, say=told.say).by_name
+    candidates = []
+    for of in result.candidates:
+        both = of.energy
+        if both is not None and of.name in energies:
+            both = replace(both, windows=both.windows + energies[of.name].windows)
+        candidates.append(replace(of, runs=of.runs + measured.runs[of.name], energy=both))
+    result = replace(
+        result,
+        candidates=tuple(candidates),
+        yardstick=result.yardstick + measured.runs.get(yardstick.NAME, ()),
+        notes=tuple(dict.fromkeys((*result.notes, *measured.notes))),
+    )
+    return _saved(result, made.made_by, made.path, float(made.facts["timed_s"]) + measured.took_s)
 
 
 def profiled(subjects: Sequence[Subject], setting: Setting, result: BenchmarkResult) -> BenchmarkResult:
     """Return the result with the time of each node of these subjects, profiled in turns in one process."""
+    candidates = _with_nodes(
+        [result.candidate(subject.name) for subject in subjects], _opened(subjects, setting), setting.config
+    )
+    by_name = {candidate.name: candidate for candidate in candidates}
+    return replace(result, candidates=tuple(by_name.get(of.name, of) for of in result.candidates))
+
+
+def _opened(subjects: Sequence[Subject], setting: Setting) -> list[Entrant]:
+    """Return who takes part, once more: each engine is opened to see what it is fed."""
     backend, config = family.load("backends", setting.config.backend).BACKEND, setting.config
     samples = Samples.load(setting.feeds.path) if setting.feeds else None
     entrants = []
     for subject in subjects:
         with contextlib.closing(backend.open(subject.engine.path, threads=config.threads)) as session:
-            entrants.append(Entrant(subject.name, subject.engine.path, (_fed(session, samples)[0],)))
-    candidates = _with_nodes([result.candidate(subject.name) for subject in subjects], entrants, config)
-    by_name = {candidate.name: candidate for candidate in candidates}
-    return replace(result, candidates=tuple(by_name.get(of.name, of) for of in result.candidates))
+            query = scenarios.query(session.inputs, _fed(session, samples), config)
+        entrants.append(Entrant(subject.name, subject.engine.path, query))
+    return entrants
+
+
+def _saved(result: BenchmarkResult, made_by: Provenance, out: Path, timed_s: float) -> Artifact:
+    write_atomic(out, result.to_json())
+    facts = {"summary": f"{len(result.candidates)} engines", "timed_s": timed_s}
+    artifact = Artifact("result", out, sha256_of(out), made_by=made_by, facts=facts)
+    save_manifest(artifact)
+    return artifact
 
 
 def _with_nodes(candidates: Sequence[Candidate], entrants: Sequence[Entrant], config: BenchConfig) -> list[Candidate]:
@@ -239,10 +286,7 @@ def _timed(
 ) -> tuple[list[Candidate], Measured]:
     """Time every subject, weigh it, and profile it, each in processes that do nothing else."""
     config = setting.config
-    told.say(f"      timing {len(subjects)} engines in turns on {config.backend}, in fresh processes")
-    with tempfile.TemporaryDirectory(prefix="edgekd-yardstick-") as folder:
-        beside = [yardstick.entrant(config, Path(folder))] if config.yardstick else []
-        measured = processes.measure([*entrants, *beside], config, told.progress)
+    measured = _in_turns(entrants, config, told)
     told.say("      weighing each engine's memory in a process of its own")
     candidates = []
     for subject, entrant in zip(subjects, entrants, strict=True):
@@ -253,6 +297,13 @@ def _timed(
         told.say("      timing each engine's nodes, with profiling on, in a process of their own")
         candidates = _with_nodes(candidates, entrants, config)
     return candidates, measured
+
+
+def _in_turns(entrants: Sequence[Entrant], config: BenchConfig, told: Told) -> Measured:
+    told.say(f"      timing {len(entrants)} engines in turns on {config.backend}, in fresh processes")
+    with tempfile.TemporaryDirectory(prefix="edgekd-yardstick-") as folder:
+        beside = [yardstick.entrant(config, Path(folder))] if config.yardstick else []
+        return processes.measure([*entrants, *beside], config, told.progress)
 
 
 def _notes(subject: Subject, weight: memory.Memory) -> tuple[str, ...]:

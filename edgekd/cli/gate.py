@@ -19,7 +19,7 @@ from edgekd.cli._given import onnx_artifact
 from edgekd.cli._options import Json, Output, Quiet, Samples, Sets, progress_bar, talker
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, atomic_path, manifest_path, read_artifact, sha256_of, write_atomic
-from edgekd.core.errors import InputError, RecipeError, UnknownName
+from edgekd.core.errors import InputError, MachineError, RecipeError, UnknownName
 from edgekd.core.recipe import read_toml, recipe_from
 from edgekd.core.result import BenchmarkResult, read_result
 from edgekd.core.schema import parse, to_plain
@@ -62,8 +62,8 @@ def command(
 ) -> None:
     """Judge a new engine by the accepted one: pass, regress (exit 1) or inconclusive (exit 4).
 
-    With --against, both engines are timed in turns in several fresh processes, so that a noisy machine, or another one,
-    falls on both: the way to gate a pull request. With --baseline, a result is judged by one that was recorded earlier.
+    With --against, both are timed in turns, so that a noisy machine, or another one, falls on both, up to three times
+    while it is not clear: the way to gate a pull request. With --baseline, a result is judged by a recorded one.
     """
     accepted = against or baseline
     if accepted is None or (against and baseline):
@@ -155,14 +155,37 @@ def _measured(
         ]
         scoring = scoring_of(engines[0], given) if given else None
         setting = suite.Setting(paths[0].stem, config, given, scoring, profiled=False)
-        suite.run(subjects, setting, suite.provenance(subjects, setting, to_plain(config)), out, told)
-        result = read_result(out)
-        verdict = gate.judge_paired(result, NEW, ACCEPTED, asked)
+        made = suite.run(subjects, setting, suite.provenance(subjects, setting, to_plain(config)), out, told)
+        verdict = _judged(subjects, setting, made, asked, told)
         if not verdict.slower:
             return verdict
         told.say("      slower: timing both engines' nodes in turns, with profiling on")
-        result = suite.profiled(subjects, setting, result)
+        result = suite.profiled(subjects, setting, read_result(out))
         return replace(verdict, blames=(blame(result.candidate(NEW), result.candidate(ACCEPTED)),))
+
+
+def _judged(
+    subjects: Sequence[suite.Subject], setting: suite.Setting, made: Artifact, asked: gate.Limits, told: suite.Told
+) -> gate.Verdict:
+    """Judge, and look again with as many processes more while it is open, more could tell, and the budget lasts."""
+    looks, config = 1, setting.config
+    while True:
+        verdict = gate.judge_paired(read_result(made.path), NEW, ACCEPTED, asked)
+        if verdict.status != "inconclusive" or verdict.needs is None or looks == gate.LOOKS:
+            return verdict
+        spent_s = float(made.facts["timed_s"])
+        left_s = config.budget_s - spent_s
+        if left_s < spent_s / looks:
+            told.say(f"      not clear, and {left_s:.0f} s of bench.budget_s are not enough to look again")
+            return verdict
+        looks += 1
+        told.say(f"      not clear: look {looks} of {gate.LOOKS} at most, {config.processes} processes more")
+        try:
+            longer = replace(setting, config=replace(config, budget_s=left_s))
+            made = suite.longer(subjects, longer, made, told)
+        except MachineError as err:
+            told.say(f"      that look was lost: {err}")
+            return verdict
 
 
 def _engine(path: Path, folder: Path, config: BenchConfig) -> Artifact:

@@ -72,7 +72,8 @@ def _change(check: Check) -> str:
         return "unknown"
     if check.low is None or check.high is None or check.low == check.high:
         return _amount(check, check.change)
-    return f"{_amount(check, check.change)} ({_amount(check, check.low)} to {_amount(check, check.high)})"
+    low = _amount(check, check.low).removesuffix(" %")
+    return f"{_amount(check, check.change)} ({low} to {_amount(check, check.high)})"
 
 
 def _amount(check: Check, value: float | None) -> str:

@@ -217,9 +217,20 @@ def test_a_bench_stores_energy_with_its_candidate(engine, monkeypatch, tmp_path)
     subjects = [suite.Subject("model/fp32", "model", "fp32", Artifact("engine", engine, sha256_of(engine)))]
     setting = suite.Setting("energy", config)
     made_by = suite.provenance(subjects, setting, {})
-    suite.run(subjects, setting, made_by, tmp_path / "result.json", suite.Told(said.append))
+    made = suite.run(subjects, setting, made_by, tmp_path / "result.json", suite.Told(said.append))
     result = read_result(tmp_path / "result.json")
     assert result.candidates[0].energy.watts == pytest.approx(10.0)
     assert not any("energy" in note for note in result.notes)
     assert any("measuring energy by simulated, in 1 windows of 0.2 s each" in line for line in said)
     assert result.conditions.gpu_timing == {}
+
+    (first,) = result.candidates
+    made = suite.longer(subjects, setting, made, suite.Told(said.append))
+    (more,) = read_result(made.path).candidates
+    assert (len(more.runs), len(more.energy.windows)) == (2, 2)
+    assert (more.runs[:1], more.energy.windows[:1]) == (first.runs, first.energy.windows)
+    assert replace(more, runs=first.runs, energy=first.energy) == first
+    simulate(monkeypatch, Simulated(fails_after=0))
+    longest = suite.longer(subjects, setting, made, suite.Told(said.append))
+    assert read_result(longest.path).candidates[0].energy == more.energy
+    assert longest.facts["timed_s"] > made.facts["timed_s"] > 0

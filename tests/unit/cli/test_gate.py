@@ -11,9 +11,11 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from edgekd.bench import suite
 from edgekd.bench.scoring import scoring_of
 from edgekd.cli import _run as edgekd
-from edgekd.core.artifact import Artifact
+from edgekd.core.artifact import Artifact, read_artifact, sha256_of
+from edgekd.core.errors import MachineError
 from edgekd.core.result import read_result
 from tests.pipeline.tiny import tiny_onnx
 from tests.unit.report.example_result import CONDITIONS, candidate, example
@@ -70,9 +72,10 @@ def test_paired_measures_both_now(tmp_path, capsys):
     assert [len(c.runs) for c in measured.candidates] == [2, 2]
 
 
-def test_a_slower_engine_is_profiled_beside_the_accepted_one(tmp_path, capsys):
-    old, new = tmp_path / "old.onnx", tmp_path / "new.onnx"
-    for path, width in ((old, 2), (new, 96)):
+def old_and_slower(folder: Path) -> list[Path]:
+    """A network, and one that takes many times as long."""
+    paths = [folder / "old.onnx", folder / "new.onnx"]
+    for path, width in zip(paths, (2, 96), strict=True):
         nodes = [
             helper.make_node("Conv", [a, w], [b], b, pads=[1] * 4) for a, w, b in (("x", "v", "y"), ("y", "w", "z"))
         ]
@@ -81,6 +84,11 @@ def test_a_slower_engine_is_profiled_beside_the_accepted_one(tmp_path, capsys):
         ends = [helper.make_tensor_value_info(name, 1, (1, 3, 48, 48)) for name in "xz"]
         graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], weights)
         onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return paths
+
+
+def test_a_slower_engine_is_profiled_beside_the_accepted_one(tmp_path, capsys):
+    old, new = old_and_slower(tmp_path)
     asked, out = limits(tmp_path, "latency = 0.03"), tmp_path / "verdict.json"
     words = ["gate", str(new), "--against", str(old), "--limits", str(asked), *QUICK, "--set", "bench.threads=1"]
     assert edgekd([*words, "-o", str(out)]) == 1
@@ -90,6 +98,53 @@ def test_a_slower_engine_is_profiled_beside_the_accepted_one(tmp_path, capsys):
     assert max(blame["moved"], key=lambda node: node["change_ms"])["share"] > 0.2
     assert "new, nodes with profiling on: sum" in " ".join(capsys.readouterr().out.split())
     assert not read_result(tmp_path / "verdict.result.json").candidates[0].nodes
+
+
+@pytest.mark.parametrize(
+    ("sets", "code", "processes", "says"),
+    [
+        # Six processes cannot tell, whatever they see; seven can.
+        (["bench.processes=4"], 1, 8, "not clear: look 2 of 3 at most, 4 processes more"),
+        (["bench.processes=2", "bench.yardstick=true"], 4, 6, "not clear: look 3 of 3 at most, 2 processes more"),
+        (["bench.processes=4", "bench.budget_s=0"], 4, 4, "s of bench.budget_s are not enough to look again"),
+        (["bench.processes=8"], 1, 8, "slower: timing both engines' nodes"),
+    ],
+)
+def test_what_is_not_clear_is_looked_at_again(tmp_path, capsys, sets, code, processes, says):
+    old, new = old_and_slower(tmp_path)
+    asked, out = limits(tmp_path, "latency = 0.03"), tmp_path / "verdict.json"
+    words = ["gate", str(new), "--against", str(old), "--limits", str(asked), "-o", str(out), *QUICK[:-1]]
+    given = [word for text in ("bench.threads=1", *sets) for word in ("--set", text)]
+    assert edgekd([*words, *given]) == code
+    talk = capsys.readouterr().err
+    assert says in talk
+    assert talk.count("processes more") == processes // int(sets[0][-1]) - 1
+    assert json.loads(out.read_text())["checks"][0]["processes"] == processes
+    kept = tmp_path / "verdict.result.json"
+    assert [len(found.runs) for found in read_result(kept).candidates] == [processes] * 2
+    assert len(read_result(kept).yardstick) == (processes if "bench.yardstick=true" in sets else 0)
+    assert read_artifact(kept).sha256 == sha256_of(kept)
+
+
+def test_a_look_that_is_lost_leaves_the_first(tmp_path, capsys, monkeypatch):
+    old, new = old_and_slower(tmp_path)
+    monkeypatch.setattr(suite, "longer", lost)
+    words = ["gate", str(new), "--against", str(old), "--limits", str(limits(tmp_path, "latency = 0.03"))]
+    assert edgekd([*words, *QUICK[:-1], "--set", "bench.processes=2"]) == 4
+    captured = capsys.readouterr()
+    assert "that look was lost: killed" in captured.err
+    assert "2 processes cannot tell" in captured.out
+
+
+def test_what_no_number_of_processes_would_tell_is_not_looked_at_again(tmp_path, capsys):
+    onnx = tiny_onnx(tmp_path / "net.onnx")
+    words = ["gate", str(onnx), "--against", str(onnx), "--limits", str(limits(tmp_path, "energy = 0.03"))]
+    assert edgekd([*words, *QUICK[:-1], "--set", "bench.processes=1", "--set", "bench.energy_s=0"]) == 4
+    assert "not clear" not in capsys.readouterr().err
+
+
+def lost(*_) -> None:
+    raise MachineError("killed")
 
 
 def test_onnx_files_are_built_here_and_now(tmp_path, capsys):

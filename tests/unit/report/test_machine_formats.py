@@ -9,7 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from edgekd.gate import Check
 from edgekd.report import action_benchmark, bencher, benchstat, github, junit, sarif
+from edgekd.report._gate import check_line
 from tests.contract.test_reports import verdict
 from tests.unit.report.example_result import example
 from tests.unit.test_gate import timed
@@ -28,6 +30,13 @@ def test_junit_has_a_case_a_check():
     assert [child.tag for child in cases["peak_memory"]] == ["skipped"]
     assert list(cases["engine_size"]) == []
     assert cases["latency"].get("classname").strip() == HOSTILE.strip()
+
+
+def test_a_change_has_its_interval_with_one_unit():
+    latency, accuracy = Check("net", "latency", 1.0, 1.2, 0.2, 0.1, 0.314, 0.001, 0.03, "regress"), 0.25
+    assert "worse by 20.0 % (10.0 to 31.4 %), 3.0 % is allowed (1.00 to 1.20)" in check_line(latency)
+    exact = replace(latency, metric="accuracy", change=accuracy, low=accuracy, high=accuracy)
+    assert "worse by 0.25, 0.03 is allowed" in check_line(exact)
 
 
 def test_github_commands_are_one_line_each_and_escaped():
