@@ -28,8 +28,8 @@ from edgekd.core.sections import BenchConfig
 NEW, ACCEPTED = "new", "accepted"
 # What is asked where no limits.toml is given.
 _USUAL = gate.Limits(latency=0.03, peak_memory=0.05, engine_size=0.05)
-# What took turns needs no yardstick, and nobody asks about the stages.
-_PAIRED = (f"bench.processes={gate.PROCESSES}", "bench.stages=false", "bench.yardstick=false")
+# What took turns needs no yardstick, and nobody asks about the stages. A minute is for all looks together.
+_PAIRED = (f"bench.processes={gate.PROCESSES}", "bench.budget_s=60", "bench.stages=false", "bench.yardstick=false")
 
 
 def command(
