@@ -160,14 +160,15 @@ def table(out: Path) -> str:
 
 def _looks(records: Sequence[Mapping[str, Any]], index: int, limit: float) -> list[str]:
     """Return the paired verdict after one look, and after each more that the gate would take."""
-    # The first trial has the last one before it.
     seen = [records[index]]
     said = [_paired(seen[0], limit)]
     while said[-1].status == "inconclusive" and said[-1].needs is not None and len(seen) < gate.LOOKS:
-        seen.append(records[index - len(seen)])
+        seen.append(records[index - len(seen)])  # before the first trial stands the last one
         if sum(record["seconds"] for record in seen) > _BUDGET_S:
             break
-        medians = {name: [run for record in seen for run in record["medians_ns"][name]] for name in (NEW, OLD)}
+        medians = {
+            name: [run for record in seen for run in record["medians_ns"][name]] for name in seen[0]["medians_ns"]
+        }
         said.append(_paired({"setting": seen[0]["setting"], "medians_ns": medians}, limit))
     return [verdict.status for verdict in said]
 
@@ -204,8 +205,7 @@ def _paired(record: Mapping[str, Any], limit: float) -> gate.Verdict:
 def _result(record: Mapping[str, Any], candidates: tuple[Candidate, ...]) -> BenchmarkResult:
     threads = record["setting"]["threads"]
     seen = conditions.observe(BenchConfig(_BACKEND, threads=threads), ())
-    yard = _runs(record, yardstick.NAME) if yardstick.NAME in record["medians_ns"] else ()
-    return BenchmarkResult("trial", "", seen, candidates, yardstick=yard)
+    return BenchmarkResult("trial", "", seen, candidates, yardstick=_runs(record, yardstick.NAME))
 
 
 def _candidate(record: Mapping[str, Any], name: str) -> Candidate:

@@ -29,6 +29,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """
 
     def configure(builder: Any, config: Any) -> None:
+        """Set what the request asks of the builder."""
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, request["compute_capability"]), 0)
         if request["threads"]:

@@ -57,6 +57,7 @@ def make_log(trt: Any) -> Any:
             self.entries: list[tuple[Any, str]] = []
 
         def log(self, severity: Any, message: str) -> None:
+            """Keep what the library says."""
             self.entries.append((severity, message))
 
     return Log()

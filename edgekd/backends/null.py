@@ -23,6 +23,7 @@ class _NullSession:
         self.outputs = outputs
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
+        """Return zeros of the sizes that the feeds give."""
         check_feeds(feeds, self.inputs)
         sizes = {
             dim: size
@@ -41,6 +42,7 @@ class _Null:
     notice: str = "the null backend gives zeros: it proves the plumbing and measures nothing"
 
     def build(self, onnx: Path, inputs: Sequence[TensorSpec], engine: Path, *, threads: int = 0) -> BuildReport:
+        """Write the tensors that the network takes and gives; nothing is compiled."""
         manifest = manifest_path(onnx)
         outputs = read_artifact(onnx).outputs if manifest.exists() else ()
         data = {
@@ -52,6 +54,7 @@ class _Null:
         return BuildReport(f"{len(inputs)} inputs, {len(outputs or inputs)} outputs, zeros")
 
     def open(self, engine: Path, *, threads: int = 0) -> Session:
+        """Read the tensors back."""
         data = read_json(engine)
         if not isinstance(data, dict) or data.get("format") != _FORMAT:
             raise IntegrityError(f"{engine} is not an engine of the null backend; build it again")

@@ -55,6 +55,7 @@ class _OrtSession:
         self._check = FeedCheck(self.inputs)
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
+        """Infer once; feeds that are not the engine's raise InputError."""
         if self._session is None:
             raise RuntimeError("this session is closed")
         self._check(feeds)
@@ -75,6 +76,7 @@ class _ProfiledOrtSession(_OrtSession):
         self._folder = folder
 
     def nodes(self) -> tuple[NodeRuns, ...]:
+        """Return the time of every node in every inference so far, from onnxruntime's own profile."""
         if self._session is None:
             raise RuntimeError("this session is closed")
         return nodes_in_profile(json.loads(Path(self._session.end_profiling()).read_bytes()))
@@ -91,6 +93,7 @@ class _OnnxRuntime:
     notice: str = ""
 
     def build(self, onnx: Path, inputs: Sequence[TensorSpec], engine: Path, *, threads: int = 0) -> BuildReport:
+        """Let onnxruntime optimise the graph for this processor and write it down."""
         refusals: dict[str, str] = {}
         for name, level in _LEVELS:
             try:
@@ -106,9 +109,11 @@ class _OnnxRuntime:
         raise BuildError(f"onnxruntime {ort.__version__} refuses {onnx.name}: {refusals[_LEVELS[-1][0]]}")
 
     def open(self, engine: Path, *, threads: int = 0) -> Session:
+        """Open an engine that was optimised on this machine."""
         return _OrtSession(_open(engine, _running(threads)))
 
     def open_profiled(self, engine: Path, *, threads: int = 0) -> ProfiledSession:
+        """Open an engine with the library's profiler on, which costs time of its own."""
         options = _running(threads)
         options.enable_profiling = True
         with contextlib.ExitStack() as undo:

@@ -30,6 +30,7 @@ class _TensorRT:
     notice: str = ""
 
     def build(self, onnx: Path, inputs: Sequence[TensorSpec], engine: Path, *, threads: int = 0) -> BuildReport:
+        """Parse the graph and build a plan for this GPU."""
         _require("building a TensorRT engine")
 
         def configure(builder: Any, config: Any) -> None:
@@ -48,10 +49,12 @@ class _TensorRT:
         return BuildReport(summary(facts), facts)
 
     def open(self, engine: Path, *, threads: int = 0) -> TimedSession:
+        """Open a plan that was built on a GPU like this."""
         _require("running a TensorRT engine")
         return open_engine(trt, engine, EngineSession)
 
     def open_profiled(self, engine: Path, *, threads: int = 0) -> ProfiledSession:
+        """Open a plan with a layer profiler, which costs time of its own."""
         _require("profiling a TensorRT engine")
         return open_engine(trt, engine, ProfiledEngineSession)
 

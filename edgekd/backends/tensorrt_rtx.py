@@ -37,6 +37,7 @@ class _TensorRTRTX:
     )
 
     def build(self, onnx: Path, inputs: Sequence[TensorSpec], engine: Path, *, threads: int = 0) -> BuildReport:
+        """Build in a process of its own; nothing of the GPU is needed."""
         request = {
             "onnx": str(onnx.resolve()),
             "engine": str(engine.resolve()),
@@ -51,10 +52,12 @@ class _TensorRTRTX:
         return BuildReport(summary(facts), facts)
 
     def open(self, engine: Path, *, threads: int = 0) -> TimedSession:
+        """Open an engine, which a driver and a GPU are needed for."""
         require_driver("running a TensorRT-RTX engine")
         return open_engine(trt, engine, EngineSession)
 
     def open_profiled(self, engine: Path, *, threads: int = 0) -> ProfiledSession:
+        """Open an engine with a layer profiler, which costs time of its own."""
         require_driver("profiling a TensorRT-RTX engine")
         return open_engine(trt, engine, ProfiledEngineSession)
 
