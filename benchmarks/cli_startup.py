@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekd.bench.measure import stopwatch
-from edgekd.compare import ratio as ratio_of
+from edgekd.core.clock import stopwatch
+from edgekd.results.compare import ratio as ratio_of
 
 LIMIT = 1.3
 _WARMUP = 3  # the first starts fill the disk cache and write bytecode

@@ -43,18 +43,20 @@ from unittest import mock
 
 import numpy as np
 
-from edgekd import build, gate
-from edgekd.bench import conditions, processes, yardstick
-from edgekd.bench.measure import CLOCK, stopwatch
-from edgekd.compare import compare
+from edgekd.bench import processes, reference_workload
 from edgekd.core.artifact import read_artifact
+from edgekd.core.clock import CLOCK, stopwatch
+from edgekd.core.config import BenchConfig
 from edgekd.core.family import load
 from edgekd.core.protocols import Feeds, Session
-from edgekd.core.result import BenchmarkResult, Candidate, Run
-from edgekd.core.sections import BenchConfig
-from edgekd.core.statistics import mann_whitney
-from edgekd.job import job_from
-from edgekd.pipeline import export
+from edgekd.machine import conditions
+from edgekd.pipeline.job import job_from
+from edgekd.pipeline.run import export
+from edgekd.results import gate
+from edgekd.results.compare import compare
+from edgekd.results.result import BenchmarkResult, Candidate, Run
+from edgekd.results.statistics import mann_whitney
+from edgekd.runtime import build
 
 NEW, OLD = "new", "accepted"
 LIMIT = 0.01
@@ -115,7 +117,7 @@ def run(pair: str, settings: Sequence[Setting], trials: int, out: Path, minutes:
 def _trials(settings: Sequence[Setting], trials: int, out: Path, engines: Mapping[str, Path], seconds: float) -> None:
     elapsed_s = stopwatch()
     feeds = {spec.name: np.zeros(spec.at("opt"), spec.dtype) for spec in read_artifact(engines[OLD]).inputs}
-    yard = yardstick.entrant(BenchConfig(_BACKEND, threads=1), out)
+    yard = reference_workload.entrant(BenchConfig(_BACKEND, threads=1), out)
     for trial in range(trials):
         for setting in settings:
             path = out / setting.file_name
@@ -205,7 +207,7 @@ def _paired(record: Mapping[str, Any], limit: float) -> gate.Verdict:
 def _result(record: Mapping[str, Any], candidates: tuple[Candidate, ...]) -> BenchmarkResult:
     threads = record["setting"]["threads"]
     seen = conditions.observe(BenchConfig(_BACKEND, threads=threads), ())
-    return BenchmarkResult("trial", "", seen, candidates, yardstick=_runs(record, yardstick.NAME))
+    return BenchmarkResult("trial", "", seen, candidates, yardstick=_runs(record, reference_workload.NAME))
 
 
 def _candidate(record: Mapping[str, Any], name: str) -> Candidate:

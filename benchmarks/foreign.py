@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 
 from edgekd.core.artifact import read_artifact
-from edgekd.core.result import BenchmarkResult, EngineRow, read_result
-from edgekd.report._figures import conditions_line
+from edgekd.report.figures import conditions_line
+from edgekd.results.result import BenchmarkResult, EngineRow, read_result
 
 _HEADS = ("network", "adopted as", "FP32 ms", "FP16 ms", "INT8 ms", "INT8 SNR dB", "TensorRT-RTX: FP32, FP16, INT8")
 _SCHEMES = ("fp32", "fp16", "int8")

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.yardstick import Layer, network
+from benchmarks.reference_workload import Layer, network
 from edgekd.cli import _run as edgekd
 
 FOLDER = Path(__file__).resolve().parent / "gate"

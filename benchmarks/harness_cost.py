@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekd.backends.onnxruntime import BACKEND
-from edgekd.bench.measure import Bout, time_block
-from edgekd.bench.watch import MachineWatch
-from edgekd.compare import ratio as ratio_of
+from edgekd.bench.timing import Bout, time_block
+from edgekd.core.config import BenchConfig
 from edgekd.core.protocols import Feeds
-from edgekd.core.sections import BenchConfig
+from edgekd.machine.watch import MachineWatch
+from edgekd.results.compare import ratio as ratio_of
 
 Loop = Callable[[int], list[int]]
 LIMIT = 1.01

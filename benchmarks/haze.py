@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekd.datasets._pictures import read_pictures, write_picture
+from edgekd.datasets.pictures import read_pictures, write_picture
 
 EDGE = 192  # pixels: the middle of each photograph
 BETA = (0.4, 1.0)  # thin to dense: at d = 1.4 half to a quarter of the light is left

@@ -14,10 +14,10 @@ import re
 import shutil
 from pathlib import Path
 
-from edgekd.core.result import BenchmarkResult, read_result
-from edgekd.report._figures import candidate_table, conditions_line, engine_table, notices
-from edgekd.report._verdict import verdict
-from edgekd.report.markdown import escape, table
+from edgekd.report.figures import candidate_table, conditions_line, engine_table, notices
+from edgekd.report.formats.markdown import escape, table
+from edgekd.report.summary import verdict
+from edgekd.results.result import BenchmarkResult, read_result
 
 ROOT = Path(__file__).resolve().parent.parent
 

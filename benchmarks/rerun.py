@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekd.bench.measure import stopwatch
+from edgekd.core.clock import stopwatch
 
 LIMIT_S = 1.0
 

@@ -20,15 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from edgekd import __version__, build
-from edgekd.bench import conditions, energy, suite
+from edgekd import __version__
+from edgekd.bench import suite
 from edgekd.core import family, units
 from edgekd.core.artifact import Artifact, read_artifact, save_manifest, sha256_of, write_atomic
+from edgekd.core.config import BenchConfig
 from edgekd.core.errors import EXIT_BUG, EXIT_INTERRUPTED, EdgeKDError, IntegrityError
-from edgekd.core.protocols import PowerSource
-from edgekd.core.result import BenchmarkResult, read_result
-from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
+from edgekd.machine.doctor import doctor
+from edgekd.results.result import BenchmarkResult, read_result
+from edgekd.runtime import build
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,39 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         return EXIT_BUG
     return 0
-
-
-def doctor() -> dict[str, Any]:
-    """Find out what this machine is and which backends load on it.
-
-    Returns:
-        Plain data: ``edgekd``, ``python``, ``numpy``, ``machine``, ``board`` (None off one), ``processor``, ``cores``,
-        ``state`` (what it tells of clocks, heat and power mode: name → a value, or why not), ``energy`` (reader →
-        {"why": None or why not, "sees": what it sees}), and ``backends``: name → {"loads": bool, "why": None or the
-        reason why not, "versions": library → version}.
-    """
-    seen = conditions.observe(BenchConfig("null"), ())
-    return {
-        "edgekd": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "machine": platform.machine(),
-        "board": None if seen.target == "workstation" else seen.target,
-        "processor": seen.processor,
-        "cores": seen.cores,
-        "governor": seen.governor,
-        "state": conditions.state(),
-        "energy": {
-            name: {"why": found, "sees": ""} if isinstance(found, str) else {"why": None, "sees": _closed(found)}
-            for name, found in energy.readers().items()
-        },
-        "backends": {name: _backend_facts(name) for name in family.names("backends")},
-    }
-
-
-def _closed(source: PowerSource) -> str:
-    source.close()
-    return f"{source.sees}; rails {', '.join(source.rails)}"
 
 
 def selftest() -> BenchmarkResult:
@@ -118,19 +86,6 @@ def _bench(engines: Sequence[Artifact], setting: suite.Setting, out: Path) -> Ar
     subjects = suite.subjects(engines)
     made_by = suite.provenance(subjects, setting, dataclasses.asdict(setting.config))
     return suite.run(subjects, setting, made_by, out, suite.Told(lambda line: print(line, file=sys.stderr)))
-
-
-def _backend_facts(name: str) -> dict[str, Any]:
-    try:
-        backend = family.load("backends", name).BACKEND
-    except (EdgeKDError, ImportError, OSError) as err:  # OSError: a library whose own shared objects are missing
-        return {"loads": False, "why": " ".join(str(err).split()), "versions": {}}
-    return {
-        "loads": True,
-        "why": None,
-        "notice": backend.notice,
-        "versions": {library: family.version_of(library) for library in backend.libraries},
-    }
 
 
 def _selftest_verb(options: argparse.Namespace) -> tuple[Any, str]:

@@ -29,18 +29,18 @@ import tomllib
 import torch
 
 from edgekd.bench.accuracy import judged
-from edgekd.bench.measure import stopwatch
-from edgekd.checkpoint import load_weights, network
 from edgekd.core import family
 from edgekd.core.artifact import digest_of, locked, sha256_of, write_atomic
+from edgekd.core.clock import stopwatch
+from edgekd.core.config import Recipe
 from edgekd.core.errors import InputError
 from edgekd.core.recipe import load_recipe, pairs_root
 from edgekd.core.schema import parse, to_plain
-from edgekd.core.sections import Recipe
-from edgekd.core.statistics import t_quantile
-from edgekd.datasets._item import Item
-from edgekd.distill import _loop
-from edgekd.distill._data import validate
+from edgekd.datasets.item import Item
+from edgekd.distill import train as training
+from edgekd.distill.data import validate
+from edgekd.networks.checkpoint import load_weights, network
+from edgekd.results.statistics import t_quantile
 
 _HERE = Path(__file__).resolve().parent
 
@@ -130,7 +130,7 @@ class Bench:
             train.pop(free)
         if not recipe.distill.student.teacher_precision:
             train.pop("teacher_precision")
-        taught = family.load("distill", recipe.distill.student.method).NEEDS_TEACHER
+        taught = family.load("distill.methods", recipe.distill.student.method).NEEDS_TEACHER
         weights = self.teacher(recipe)
         known = self.known().get("teacher", {}).get("weights", "")
         return digest_of([plain, train, (sha256_of(weights) if weights.is_file() else known) if taught else ""])[:16]
@@ -138,7 +138,7 @@ class Bench:
     def items(self, recipe: Recipe) -> dict[str, list[Item]]:
         """Read the sets once."""
         if not self.sets:
-            module = family.load("datasets", recipe.data.layout)
+            module = family.load("datasets.layouts", recipe.data.layout)
             options = parse(module.Config, dict(recipe.data.options), "data.options")
             for name, folder in self.plan.sets.items():
                 self.sets[name] = module.validation([self.data / folder], options, recipe.task)
@@ -171,7 +171,7 @@ def references(bench: Bench, recipe: Recipe) -> None:
     weights = bench.teacher(recipe)
     if not weights.is_file():
         data = [bench.data / name for name in bench.plan.training]
-        _loop.run(_loop.Job(bench.folder(), "teacher", None, data, weights.parent, quiet=True), recipe)
+        training.run(training.Job(bench.folder(), "teacher", None, data, weights.parent, quiet=True), recipe)
     sha256 = sha256_of(weights)
     if bench.known().get("teacher", {}).get("weights") == sha256:
         return
@@ -221,10 +221,10 @@ def train(bench: Bench, row: Row, seed: int) -> None:
         return
     folder = bench.out / re.sub(r"[^\w.]+", "_", f"{row.name}_{seed}_{digest[:6]}")
     data = [bench.data / name for name in bench.plan.training]
-    job = _loop.Job(bench.folder(), "student", bench.teacher(recipe), data, folder, quiet=True)
+    job = training.Job(bench.folder(), "student", bench.teacher(recipe), data, folder, quiet=True)
     seconds = stopwatch()
     try:
-        weights = _loop.run(job, recipe)
+        weights = training.run(job, recipe)
     except InputError as err:
         if "another edgekd run" not in str(err):
             raise

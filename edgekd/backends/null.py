@@ -11,7 +11,7 @@ import numpy as np
 from edgekd.backends._feeds import check_feeds
 from edgekd.core.artifact import manifest_path, read_artifact, read_json
 from edgekd.core.errors import IntegrityError
-from edgekd.core.protocols import Array, Backend, BuildReport, Feeds, Session
+from edgekd.core.protocols import Array, Backend, BuildReport, Device, Feeds, Session
 from edgekd.core.tensor import TensorSpec
 
 _FORMAT = "edgekd-null-engine"
@@ -38,6 +38,7 @@ class _NullSession:
 
 
 class _Null:
+    device: Device = "cpu"
     libraries: tuple[str, ...] = ()
     notice: str = "the null backend gives zeros: it proves the plumbing and measures nothing"
 

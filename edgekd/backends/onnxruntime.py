@@ -18,7 +18,7 @@ from edgekd.backends._feeds import FeedCheck
 from edgekd.backends._onnx_ops import append_metadata, op_counts
 from edgekd.backends._ort_profile import nodes_in_profile
 from edgekd.core.errors import BuildError, InputError, TargetMismatch
-from edgekd.core.protocols import Array, Backend, BuildReport, Feeds, NodeRuns, ProfiledSession, Session
+from edgekd.core.protocols import Array, Backend, BuildReport, Device, Feeds, NodeRuns, ProfiledSession, Session
 from edgekd.core.tensor import TensorSpec
 
 _BUILT_BY = "edgekd.engine"
@@ -89,6 +89,7 @@ class _ProfiledOrtSession(_OrtSession):
 
 
 class _OnnxRuntime:
+    device: Device = "cpu"
     libraries: tuple[str, ...] = ("onnxruntime",)
     notice: str = ""
 

@@ -18,13 +18,14 @@ from edgekd.backends._trt import build, make_log
 from edgekd.backends._trt_profile import ProfiledEngineSession
 from edgekd.backends._trt_session import GPU_TIMING, EngineSession, open_engine
 from edgekd.core.errors import TargetMismatch
-from edgekd.core.protocols import Backend, BuildReport, ProfiledSession, TimedSession
+from edgekd.core.protocols import Backend, BuildReport, Device, ProfiledSession, TimedSession
 from edgekd.core.tensor import TensorSpec
 
 _OLDEST = (10, 3)
 
 
 class _TensorRT:
+    device: Device = "gpu"
     libraries: tuple[str, ...] = ("tensorrt",)
     gpu_timing = GPU_TIMING
     notice: str = ""

@@ -21,7 +21,7 @@ from edgekd.backends._layers import summary
 from edgekd.backends._trt_profile import ProfiledEngineSession
 from edgekd.backends._trt_session import GPU_TIMING, EngineSession, open_engine
 from edgekd.core.errors import BuildError, InputError
-from edgekd.core.protocols import Backend, BuildReport, ProfiledSession, TimedSession
+from edgekd.core.protocols import Backend, BuildReport, Device, ProfiledSession, TimedSession
 from edgekd.core.tensor import TensorSpec
 
 _STAND_IN = "SM86"
@@ -29,6 +29,7 @@ _ERRORS = {"BuildError": BuildError, "InputError": InputError}
 
 
 class _TensorRTRTX:
+    device: Device = "gpu"
     libraries: tuple[str, ...] = ("tensorrt-rtx",)
     gpu_timing = GPU_TIMING
     notice: str = (

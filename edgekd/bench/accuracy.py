@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from edgekd.core.errors import InputError
 from edgekd.core.protocols import Session, Task
-from edgekd.core.result import AGREEMENT
 from edgekd.core.samples import Samples
+from edgekd.results.result import AGREEMENT
 
 Array = NDArray[Any]
 

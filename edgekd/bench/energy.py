@@ -25,20 +25,19 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.bench import _jetson
-from edgekd.bench import measure as clocked
-from edgekd.bench._child import ended, fresh_python, save_feeds
+from edgekd.bench import timing
 from edgekd.bench.processes import Entrant
 from edgekd.core import family
-from edgekd.core.energy import Energy, EnergyWindow
+from edgekd.core.clock import CLOCK, stopwatch
+from edgekd.core.config import BenchConfig
 from edgekd.core.errors import MachineError
 from edgekd.core.numerics import FloatArray
 from edgekd.core.protocols import PowerSource
 from edgekd.core.samples import Samples
-from edgekd.core.sections import BenchConfig
+from edgekd.core.worker import ended, fresh_python, save_feeds
+from edgekd.machine.power import open_sensor
+from edgekd.results.energy import Energy, EnergyWindow
 
-FAMILY = "bench.power"
-_GPU_BACKENDS = ("tensorrt", "tensorrt_rtx")
 # Of energy_s: how long it rests, and how long it warms up before that.
 _IDLE_SHARE = _WARM_SHARE = 0.5
 _READINGS_MIN = 3
@@ -58,36 +57,6 @@ class Energies:
     reason: str = ""
 
 
-def readers(root: Path = Path("/")) -> dict[str, PowerSource | str]:
-    """Return every file of ``edgekd/bench/power/`` → its sensor, which the caller closes, or why there is none."""
-    found: dict[str, PowerSource | str] = {}
-    for name in family.names(FAMILY):
-        try:
-            found[name] = family.load(FAMILY, name).find(root)
-        except MachineError as err:
-            found[name] = str(err)
-    return found
-
-
-def open_reader(backend: str, root: Path = Path("/")) -> tuple[str, PowerSource]:
-    """Open the best sensor of where ``backend`` runs: (file of the family, sensor).
-
-    Raises:
-        MachineError: There is none; the reason of every reader that could have been.
-    """
-    on_a_board = _jetson.model(root) is not None
-    place = "gpu" if backend in _GPU_BACKENDS else "cpu"
-    modules = {name: family.load(FAMILY, name) for name in family.names(FAMILY)}
-    fitting = sorted((m.RANK, name) for name, m in modules.items() if place in m.SEES)
-    reasons = []
-    for _, name in fitting:
-        try:
-            return name, modules[name].find(root)
-        except MachineError as err:
-            reasons += [f"{name}: {err}"] if on_a_board or not modules[name].OF_A_BOARD else []
-    raise MachineError("; ".join(reasons))
-
-
 def measure(
     entrants: Sequence[Entrant], config: BenchConfig, root: Path = Path("/"), say: Callable[[str], None] | None = None
 ) -> Energies:
@@ -102,7 +71,7 @@ def measure(
     if not config.energy_s:
         return Energies(reason="bench.energy_s is 0")
     try:
-        reader, source = open_reader(config.backend, root)
+        reader, source = open_sensor(family.load("backends", config.backend).BACKEND.device, root)
     except MachineError as err:
         return Energies(reason=f"no sensor can be read: {err}")
     with contextlib.closing(source):
@@ -169,17 +138,17 @@ class Series:
 
 def _sampled(source: PowerSource, child: subprocess.Popen[str]) -> Series:
     """Read the sensor as fast as it renews itself, until the process ends."""
-    pause, elapsed_s = threading.Event(), clocked.stopwatch()
+    pause, elapsed_s = threading.Event(), stopwatch()
     at_ns, values = [], []
     while child.poll() is None:
         if elapsed_s() > _LIMIT_S:
             raise MachineError(f"the process that runs the engine for its energy did not end within {_LIMIT_S} s")
-        before = clocked.CLOCK()
+        before = CLOCK()
         try:
             values.append(source.read())
         except (OSError, ValueError) as err:
             raise MachineError(f"the sensor has gone while the engine ran: {err}") from err
-        at_ns.append((before + clocked.CLOCK()) // 2)
+        at_ns.append((before + CLOCK()) // 2)
         pause.wait(source.refresh_s)
     return Series(np.array(at_ns, np.int64), unwrapped(np.array(values, np.float64), source))
 
@@ -278,12 +247,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     session = family.load("backends", args.backend).BACKEND.open(args.engine, threads=args.threads)
     with contextlib.closing(session):
-        bout = clocked.Bout(session, Samples.load(args.feeds).feeds(0))
-        clocked.run_for(bout, args.seconds * _WARM_SHARE)
-        begin = clocked.CLOCK()
+        bout = timing.Bout(session, Samples.load(args.feeds).feeds(0))
+        timing.run_for(bout, args.seconds * _WARM_SHARE)
+        begin = CLOCK()
         threading.Event().wait(args.seconds * _IDLE_SHARE)
-        idle_ns = (begin, clocked.CLOCK())
-        *busy_ns, inferences = clocked.run_for(bout, args.seconds)
+        idle_ns = (begin, CLOCK())
+        *busy_ns, inferences = timing.run_for(bout, args.seconds)
     sys.stdout.write(json.dumps({"idle_ns": idle_ns, "busy_ns": busy_ns, "inferences": inferences}) + "\n")
     return 0
 

@@ -2,32 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edgekd.core.watched import Watched
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the machine told right after one block.
-
-    Attributes:
-        figures: Each column of ``Watched`` → its figure.
-        broken: Which rule the block broke, with both values; "" where none was asked for, or none was broken.
-    """
-
-    figures: dict[str, float | None] = field(default_factory=dict)
-    broken: str = ""
-
-
-# Called once before the first block, and after each: what it says is of the time since it was last called.
-Watch = Callable[[], Seen]
-
-
-def unwatched() -> Seen:
-    """Tell nothing: the watch of whoever asked for none."""
-    return Seen()
+from edgekd.core.conditions import Seen, Watched
 
 
 @dataclass(slots=True)

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekd.bench._child import ended, fresh_python, save_feeds
 from edgekd.core.family import load
 from edgekd.core.protocols import Feeds
 from edgekd.core.samples import Samples
+from edgekd.core.worker import ended, fresh_python, save_feeds
 
 _RUNS = 3
 _LIMIT_S = 600

@@ -23,20 +23,20 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.bench import measure as clocked
-from edgekd.bench import scenarios, stages
-from edgekd.bench._child import ended, fresh_python, save_feeds
-from edgekd.bench._nvml import card_here
+from edgekd.bench import end_to_end, scenarios, timing
+from edgekd.bench.end_to_end import Edge
 from edgekd.bench.scenarios import Query
-from edgekd.bench.stages import Edge
-from edgekd.bench.watch import MachineWatch
 from edgekd.core.artifact import read_json, write_atomic
+from edgekd.core.clock import stopwatch
+from edgekd.core.config import BenchConfig
 from edgekd.core.errors import EdgeKDError, MachineError
 from edgekd.core.family import load
-from edgekd.core.result import Run
 from edgekd.core.samples import Samples
 from edgekd.core.schema import parse
-from edgekd.core.sections import BenchConfig
+from edgekd.core.worker import ended, fresh_python, save_feeds
+from edgekd.machine.nvml import card_here
+from edgekd.machine.watch import MachineWatch
+from edgekd.results.result import Run
 
 Progress = Callable[[str, int, int], None]
 
@@ -97,7 +97,7 @@ def measure(entrants: Sequence[Entrant], config: BenchConfig, progress: Progress
     Raises:
         MachineError: The first two processes, or all, ended badly; the last one's words. Or every round was refused.
     """
-    elapsed_s = clocked.stopwatch()
+    elapsed_s = stopwatch()
     found: list[dict[str, _Found]] = []
     lost: list[str] = []
     with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as folder:
@@ -152,14 +152,19 @@ def _timed(entrants: Sequence[Mapping[str, Any]], config: BenchConfig) -> dict[s
             open_session = partial(backend.open, Path(entrant["engine"]), threads=config.threads)
             runner, sessions[name] = stack.enter_context(scenarios.runner(open_session, config))
             fed = tuple(samples.feeds(index) for index in range(len(samples)))
-            bouts[name] = clocked.Bout(runner, fed, entrant["waits"])
+            bouts[name] = timing.Bout(runner, fed, entrant["waits"])
             if entrant["edge"] and samples.seen is not None:
                 edges[name] = Edge(**entrant["edge"], picture=samples.seen[0])
         on_gpu = bool(getattr(backend, "gpu_timing", None))
         watch = MachineWatch(config, card=stack.enter_context(card_here()) if on_gpu else None)
-        runs = {name: watch.stamp(run) for name, run in clocked.measure(bouts, config, watch=watch).items()}
+        measured = timing.measure(bouts, config, watch=watch)
+        runs = {
+            name: dataclasses.replace(run, watched=watch.with_limits(run.watched)) for name, run in measured.items()
+        }
         return {
-            name: _Found(run, stages.split(sessions[name], edges[name], _turns(run, config)) if name in edges else {})
+            name: _Found(
+                run, end_to_end.split(sessions[name], edges[name], _turns(run, config)) if name in edges else {}
+            )
             for name, run in runs.items()
         }
 

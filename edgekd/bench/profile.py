@@ -19,15 +19,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekd.bench._child import ended, fresh_python, save_feeds
 from edgekd.bench.processes import Entrant
 from edgekd.core.artifact import read_json, write_atomic
 from edgekd.core.errors import EdgeKDError
 from edgekd.core.family import load
 from edgekd.core.protocols import Feeds, NodeRuns, ProfiledSession
-from edgekd.core.result import NodeTime
 from edgekd.core.samples import Samples
 from edgekd.core.schema import parse
+from edgekd.core.worker import ended, fresh_python, save_feeds
+from edgekd.results.result import NodeTime
 
 # Half a second an engine, in rounds of equal length; the first inferences allocate and are left out.
 _SHARE_MS, _ROUNDS, _LEAST, _MOST, _WARMUPS = 500.0, 4, 8, 200, 2

@@ -18,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
-from edgekd.bench.measure import Runner
+from edgekd.bench.timing import Runner
+from edgekd.core.config import BenchConfig
 from edgekd.core.protocols import Feeds, Session
-from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
 
 _SAMPLES = {"single_stream": 1, "multi_stream": 8, "offline": 24}

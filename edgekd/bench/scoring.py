@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.bench import accuracy
-from edgekd.bench.shown import archive as shown_archive
+from edgekd.bench.pictures import archive as shown_archive
 from edgekd.core import family
 from edgekd.core.artifact import Artifact
-from edgekd.core.embedded import task_view
+from edgekd.core.preprocessing import task_view
 from edgekd.core.protocols import Session, Task
-from edgekd.core.result import AGREEMENT
 from edgekd.core.samples import Samples
+from edgekd.results.result import AGREEMENT
 
 
 @dataclass(frozen=True, slots=True)

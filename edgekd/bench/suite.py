@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import __version__
-from edgekd.bench import accuracy, conditions, energy, memory, processes, profile, scenarios, stages, yardstick
+from edgekd.bench import accuracy, end_to_end, energy, memory, processes, profile, reference_workload, scenarios
+from edgekd.bench.end_to_end import Edge
 from edgekd.bench.processes import Entrant, Measured
 from edgekd.bench.scenarios import Query
 from edgekd.bench.scoring import Scores, Scoring, score, takes_pictures
-from edgekd.bench.stages import Edge
 from edgekd.core import family
 from edgekd.core.artifact import (
     Artifact,
@@ -28,12 +28,14 @@ from edgekd.core.artifact import (
     sha256_of,
     write_atomic,
 )
+from edgekd.core.conditions import Conditions
+from edgekd.core.config import BenchConfig
 from edgekd.core.errors import BuildError, EdgeKDError, InputError, NotComparable
 from edgekd.core.protocols import Backend, Feeds, Session
-from edgekd.core.result import BenchmarkResult, Candidate, Conditions, EngineRow, read_result
 from edgekd.core.samples import Samples
-from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
+from edgekd.machine import conditions
+from edgekd.results.result import BenchmarkResult, Candidate, EngineRow, read_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +187,8 @@ def run(subjects: Sequence[Subject], setting: Setting, made_by: Provenance, out:
         steps=setting.steps,
         notes=(*setting.notes, *scores.notes, *unsplit, *measured.notes),
         set_metrics=scores.of_set,
-        yardstick=measured.runs.get(yardstick.NAME, ()),
-        yardstick_sha256=yardstick.sha256() if yardstick.NAME in measured.runs else "",
+        yardstick=measured.runs.get(reference_workload.NAME, ()),
+        yardstick_sha256=reference_workload.sha256() if reference_workload.NAME in measured.runs else "",
         no_energy=energies.reason,
     )
     return _saved(result, made_by, out, measured.took_s)
@@ -217,7 +219,7 @@ def longer(subjects: Sequence[Subject], setting: Setting, made: Artifact, told: 
     result = replace(
         result,
         candidates=tuple(candidates),
-        yardstick=result.yardstick + measured.runs.get(yardstick.NAME, ()),
+        yardstick=result.yardstick + measured.runs.get(reference_workload.NAME, ()),
         notes=tuple(dict.fromkeys((*result.notes, *measured.notes))),
     )
     return _saved(result, made.made_by, made.path, float(made.facts["timed_s"]) + measured.took_s)
@@ -271,7 +273,9 @@ def _with_nodes(candidates: Sequence[Candidate], entrants: Sequence[Entrant], co
 
 
 def _conditions(config: BenchConfig, backend: Backend, query: Query) -> Conditions:
-    seen = conditions.observe(config, ("numpy", *backend.libraries), batch=scenarios.batch_of(query[0]))
+    seen = conditions.observe(
+        config, ("numpy", *backend.libraries), device=backend.device, batch=scenarios.batch_of(query[0])
+    )
     return replace(seen, gpu_timing=getattr(backend, "gpu_timing", {}))
 
 
@@ -302,7 +306,7 @@ def _timed(
 def _in_turns(entrants: Sequence[Entrant], config: BenchConfig, told: Told) -> Measured:
     told.say(f"      timing {len(entrants)} engines in turns on {config.backend}, in fresh processes")
     with tempfile.TemporaryDirectory(prefix="edgekd-yardstick-") as folder:
-        beside = [yardstick.entrant(config, Path(folder))] if config.yardstick else []
+        beside = [reference_workload.entrant(config, Path(folder))] if config.yardstick else []
         return processes.measure([*entrants, *beside], config, told.progress)
 
 
@@ -341,7 +345,7 @@ def _edges(
     for subject in subjects:
         edge = Edge(setting.scoring.task, setting.scoring.options, takes_pictures(subject.engine), picture)
         try:
-            stages.split(sessions[subject.name], edge, 1)
+            end_to_end.split(sessions[subject.name], edge, 1)
         except EdgeKDError as err:
             notes.append(f"stages of {subject.name} were not timed: {err}")
             continue

@@ -34,8 +34,9 @@ from edgekd.core.artifact import (
     sha256_of,
     write_atomic,
 )
+from edgekd.core.conditions import Conditions
 from edgekd.core.errors import InputError
-from edgekd.core.result import BenchmarkResult, Candidate, Conditions, NodeTime, Run
+from edgekd.results.result import BenchmarkResult, Candidate, NodeTime, Run
 
 CLOCK = "trtexec latencyMs"
 # trtexec's --warmUp where none is given.

@@ -16,7 +16,7 @@ from edgekd.core.errors import EXIT_BUG, EXIT_INTERRUPTED, EdgeKDError
 
 # The order of the stages, then what looks at their results; a file that is not named here comes last.
 _ORDER = """
-    run distill export simplify quantize preflight build bench compare gate report infer show doctor pairs targets
+    run distill export simplify quantize preflight build bench compare gate report infer show doctor models targets
 """.split()
 
 

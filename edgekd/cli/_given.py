@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgekd import feeds
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, manifest_path, read_artifact
+from edgekd.core.config import Recipe
 from edgekd.core.errors import InputError
 from edgekd.core.samples import Samples
-from edgekd.core.sections import Recipe
-from edgekd.job import Job, Origin
+from edgekd.pipeline import sample_sources
+from edgekd.pipeline.job import Job, Origin
 
 
 def onnx_artifact(path: Path, dims: Mapping[str, int], folder: Path) -> Artifact:
@@ -28,7 +28,9 @@ def onnx_artifact(path: Path, dims: Mapping[str, int], folder: Path) -> Artifact
         if artifact.kind != "onnx":
             raise InputError(f"{path} is a file of kind {artifact.kind!r}; an ONNX file was expected")
         return artifact
-    adopted: Artifact = family.load_module("edgekd.adopt").run(path, dims, None, folder / f"{path.stem}.adopted.onnx")
+    adopted: Artifact = family.load_module("edgekd.convert.import_onnx").run(
+        path, dims, None, folder / f"{path.stem}.adopted.onnx"
+    )
     return adopted
 
 
@@ -37,4 +39,4 @@ def samples_for(onnx: Artifact, archive: Path | None, images: Path | None, recip
     if archive is not None:
         return Samples.load(archive)
     job = Job(onnx.path.stem, recipe, {}, onnx.path.parent, images)
-    return feeds.plans(job, Origin(onnx.path), onnx.inputs)["calibration"].make()
+    return sample_sources.plans(job, Origin(onnx.path), onnx.inputs)["calibration"].make()

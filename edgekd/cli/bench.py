@@ -15,8 +15,8 @@ from edgekd.core import family
 from edgekd.core.artifact import Artifact, read_artifact, sha256_of
 from edgekd.core.errors import InputError
 from edgekd.core.recipe import recipe_from
-from edgekd.core.result import read_result
 from edgekd.core.schema import to_plain
+from edgekd.results.result import read_result
 
 
 def command(
@@ -55,7 +55,7 @@ def command(
     if json_:
         typer.echo(out.read_text(), nl=False)
     else:
-        typer.echo(family.load("report", "terminal").render(read_result(out), None), nl=False)
+        typer.echo(family.load("report.formats", "terminal").render(read_result(out), None), nl=False)
         typer.echo(f"\nresult  {out}")
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from edgekd import build
 from edgekd.cli._given import onnx_artifact
 from edgekd.cli._options import Dims, Json, Output, answer, sizes
+from edgekd.runtime import build
 
 
 def command(

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from edgekd.cli._options import Json, answer
-from edgekd.compare import compare
 from edgekd.core import family
-from edgekd.core.result import read_result
+from edgekd.results.compare import compare
+from edgekd.results.result import read_result
 
 
 def command(
@@ -28,4 +28,4 @@ def command(
     if json_:
         answer([asdict(row) for row in comparison.rows])
     else:
-        typer.echo(family.load("report", "terminal").render_comparison(comparison), nl=False)
+        typer.echo(family.load("report.formats", "terminal").render_comparison(comparison), nl=False)

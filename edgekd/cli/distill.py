@@ -12,10 +12,10 @@ import typer
 
 from edgekd.cli._options import Json, Quiet, Sets, answer
 from edgekd.core import family
+from edgekd.core.config import ROLES, AdaptConfig
 from edgekd.core.errors import InputError
 from edgekd.core.recipe import find_recipe, load_recipe, runnable_recipe
-from edgekd.core.sections import ROLES, AdaptConfig
-from edgekd.job import check_names
+from edgekd.pipeline.job import check_names
 
 
 def command(
@@ -63,7 +63,7 @@ def command(
     folder = recipe_path.parent
     if recipe.pair is None:
         raise InputError(f"{recipe_path} has no [pair]; a pair's recipe needs its task")
-    loop = family.load_module("edgekd.distill._loop")
+    loop = family.load_module("edgekd.distill.train")
     out = output or Path("runs") / folder.name / ("adapt" if images else f"distill/{role}")
     start = start or (folder / recipe.pair.student if images else None)
     taught_by = teacher or folder / recipe.pair.teacher

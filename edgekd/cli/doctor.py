@@ -9,9 +9,9 @@ from typing import Any
 
 import typer
 
-from edgekd import agent
 from edgekd.cli._options import Json, answer
 from edgekd.core import family
+from edgekd.machine.doctor import doctor
 
 # Stage → the libraries without which it cannot run, by the name one installs.
 _NEEDS = {
@@ -49,7 +49,7 @@ def command(json_: Json = False) -> None:
 
 def examine() -> dict[str, Any]:
     """Collect the facts as plain data: the agent's, and what only a workstation has."""
-    return agent.doctor() | {
+    return doctor() | {
         "system": f"{platform.system()} {platform.machine()}",
         "driver": _driver(),
         "free_disk_gib": shutil.disk_usage(Path.cwd()).free / 2**30,

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from edgekd import pipeline
 from edgekd.cli._options import Images, Json, Module, Quiet, Sets, answer, talker
 from edgekd.core.errors import InputError
-from edgekd.job import job_from
+from edgekd.pipeline import run
+from edgekd.pipeline.job import job_from
 
 
 def command(
@@ -28,7 +28,7 @@ def command(
     name = "model" if "model" in job.origins else role
     if name not in job.origins or job.origins[name].is_onnx:
         raise InputError(f"{source} has no {name!r} to export; it has: {', '.join(job.origins)}")
-    made = pipeline.export(job, name, talker(quiet))
+    made = run.export(job, name, talker(quiet))
     if json_:
         answer({"onnx": str(made.path), "sha256": made.sha256, **made.facts})
     else:

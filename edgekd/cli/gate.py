@@ -11,19 +11,20 @@ from typing import Annotated
 
 import typer
 
-from edgekd import build, gate
 from edgekd.bench import suite
 from edgekd.bench.scoring import scoring_of
-from edgekd.blame import blame
 from edgekd.cli._given import onnx_artifact
 from edgekd.cli._options import Json, Output, Quiet, Samples, Sets, progress_bar, talker
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, atomic_path, manifest_path, read_artifact, sha256_of, write_atomic
+from edgekd.core.config import BenchConfig
 from edgekd.core.errors import InputError, MachineError, RecipeError, UnknownName
 from edgekd.core.recipe import read_toml, recipe_from
-from edgekd.core.result import BenchmarkResult, read_result
 from edgekd.core.schema import parse, to_plain
-from edgekd.core.sections import BenchConfig
+from edgekd.results import gate
+from edgekd.results.layer_diff import blame
+from edgekd.results.result import BenchmarkResult, read_result
+from edgekd.runtime import build
 
 NEW, ACCEPTED = "new", "accepted"
 # What is asked where no limits.toml is given.
@@ -86,12 +87,17 @@ def command(
         write_atomic(output, verdict.to_json())
     for render, path in writers:
         write_atomic(path, render(verdict))
-    typer.echo(verdict.to_json() if json_ else family.load("report", "terminal").render_verdict(verdict), nl=False)
+    typer.echo(verdict.to_json() if json_ else _terminal(verdict), nl=False)
     if accept:
         _accept(new, accepted)
         talk(f"accepted: {new} is {accepted} now")
         return
     raise typer.Exit(verdict.exit_code)
+
+
+def _terminal(verdict: gate.Verdict) -> str:
+    text: str = family.load("report.formats", "terminal").render_verdict(verdict)
+    return text
 
 
 def _asked(path: Path | None, *, scored: bool) -> gate.Limits:
@@ -120,12 +126,16 @@ def read_limits(path: Path) -> gate.Limits:
 def _writer(text: str) -> tuple[Callable[[gate.Verdict], str], Path]:
     """Parse ``--write FORMAT=PATH``."""
     name, _, path = text.partition("=")
-    known = [format_ for format_ in family.names("report") if hasattr(family.load("report", format_), "render_verdict")]
+    known = [
+        format_
+        for format_ in family.names("report.formats")
+        if hasattr(family.load("report.formats", format_), "render_verdict")
+    ]
     if name not in known:
         raise UnknownName.among("format of a verdict", name, known)
     if not path:
         raise InputError(f"--write {text!r} is not FORMAT=PATH, like junit=gate.xml")
-    return family.load("report", name).render_verdict, Path(path)
+    return family.load("report.formats", name).render_verdict, Path(path)
 
 
 def _measured(

@@ -11,10 +11,10 @@ import typer
 from edgekd.cli._options import Json, Quiet, Sets, answer, talker
 from edgekd.core import family
 from edgekd.core.artifact import atomic_path, read_artifact
-from edgekd.core.embedded import task_view
 from edgekd.core.errors import InputError
+from edgekd.core.preprocessing import task_view
 from edgekd.core.recipe import recipe_from
-from edgekd.infer import Answer, answer_from
+from edgekd.runtime.predictor import Answer, answer_from
 
 
 def command(
@@ -36,7 +36,7 @@ def command(
         raise InputError(f"{engine} does not say what it is for; build it from a pair, whose recipe names its task")
     task: Any = task_view(family.load("tasks", str(network["task"])), bool(network.get("embedded")))
     options = {**json.loads(network.get("task_options", "{}")), **recipe_from({}, set_ or ()).task}
-    reader = family.load_module("edgekd.datasets._pictures")
+    reader = family.load_module("edgekd.datasets.pictures")
     paths = reader.picture_paths(pictures[0]) if len(pictures) == 1 and pictures[0].is_dir() else pictures
     session = family.load("backends", str(artifact.facts["backend"])).BACKEND.open(engine)
     rows = []
@@ -63,5 +63,5 @@ def _kept(path: Path, found: Answer, folder: Path, labels: bool) -> dict[str, An
     out = folder / f"{path.stem}.png"
     drawn = found.labels.astype("uint8") if labels and found.labels is not None else found.picture
     with atomic_path(out) as temporary:
-        family.load_module("edgekd.datasets._pictures").write_picture(drawn, temporary)
+        family.load_module("edgekd.datasets.pictures").write_picture(drawn, temporary)
     return {"picture": str(path), "output": str(out)}

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from edgekd import build
 from edgekd.cli._given import onnx_artifact
 from edgekd.cli._options import Dims, Json, answer, sizes
+from edgekd.runtime import build
 
 _BACKEND = "tensorrt_rtx"
 

@@ -11,7 +11,7 @@ from edgekd.cli._given import onnx_artifact, samples_for
 from edgekd.cli._options import Dims, Images, Json, Output, Samples, Sets, answer, sizes
 from edgekd.core import family
 from edgekd.core.recipe import recipe_from
-from edgekd.job import check_names
+from edgekd.pipeline.job import check_names
 
 
 def command(
@@ -32,7 +32,7 @@ def command(
     scheme = recipe.quantize.scheme
     out = output or onnx.with_suffix(f".{scheme}.onnx")
     given = onnx_artifact(onnx, sizes(dim), out.parent)
-    stage = family.load("quantize", scheme)
+    stage = family.load("quantize.schemes", scheme)
     made = stage.quantize(given, recipe.quantize, samples_for(given, samples, images, recipe), out)
     if json_:
         answer({"onnx": str(out), "sha256": made.sha256, **made.facts})

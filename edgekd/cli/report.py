@@ -13,7 +13,7 @@ from edgekd.cli._options import Output
 from edgekd.core import family
 from edgekd.core.artifact import write_atomic
 from edgekd.core.errors import UnknownName
-from edgekd.core.result import read_result
+from edgekd.results.result import read_result
 
 
 def command(
@@ -31,9 +31,11 @@ def command(
     output: Output = None,
 ) -> None:
     """Write a result again as a terminal table, Markdown, or a self-contained page."""
-    writer = family.load("report", format_)
+    writer = family.load("report.formats", format_)
     if not hasattr(writer, "render"):
-        known = [name for name in family.names("report") if hasattr(family.load("report", name), "render")]
+        known = [
+            name for name in family.names("report.formats") if hasattr(family.load("report.formats", name), "render")
+        ]
         raise UnknownName.among("format of a result", format_, known)
     # A writer may want what lies beside the result, too.
     whole = getattr(writer, "render_file", None)

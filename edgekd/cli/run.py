@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from edgekd import pipeline
 from edgekd.cli._options import Dims, Images, Json, Module, Output, Quiet, Sets, Verbose, progress_bar, sizes, talker
 from edgekd.core import family
-from edgekd.job import job_from
+from edgekd.pipeline import run
+from edgekd.pipeline.job import job_from
 
 
 def command(
@@ -36,11 +36,11 @@ def command(
     """
     job = job_from(source, output, set_ or (), module)
     job = job.with_data(images, sizes(dim), evaluation)
-    done = pipeline.run(pipeline.Walk(job, talker(quiet), progress_bar(quiet), dry_run, verbose))
+    done = run.run(run.Walk(job, talker(quiet), progress_bar(quiet), dry_run, verbose))
     if done is None:
         return
     if json_:
         typer.echo(done.result_path.read_text(), nl=False)
         return
-    family.load("report", "terminal").show(done.result, Console(highlight=False))
+    family.load("report.formats", "terminal").show(done.result, Console(highlight=False))
     typer.echo(f"\nresult  {done.result_path}\nreport  {done.report_path}")

@@ -14,11 +14,11 @@ from edgekd.core import family, units
 from edgekd.core.artifact import manifest_path, read_artifact, sha256_of
 from edgekd.core.errors import InputError
 from edgekd.core.recipe import load_recipe
-from edgekd.core.result import read_result
 from edgekd.core.samples import Samples
 from edgekd.core.schema import to_plain
 from edgekd.core.tensor import TensorSpec
-from edgekd.job import check_names
+from edgekd.pipeline.job import check_names
+from edgekd.results.result import read_result
 
 _LONG = 100  # characters of a fact that a terminal line holds
 _NODES, _NAME = 10, 40  # of an ONNX file's nodes, and of their names
@@ -35,7 +35,7 @@ def command(
     if file.suffix == ".json" and file.with_suffix("").is_file():
         file = file.with_suffix("")  # a manifest: show what it belongs to
     if file.suffix == ".json" and not json_:
-        typer.echo(family.load("report", "terminal").render(read_result(file), None), nl=False)
+        typer.echo(family.load("report.formats", "terminal").render(read_result(file), None), nl=False)
         return
     found = describe(file)
     if json_:
@@ -106,7 +106,7 @@ def _costs(file: Path, inputs: Sequence[TensorSpec]) -> tuple[dict[str, Any], di
 
 
 def _checkpoint(file: Path) -> dict[str, Any]:
-    state = family.load_module("edgekd.checkpoint").read_state(file)
+    state = family.load_module("edgekd.networks.checkpoint").read_state(file)
     parameters = sum(tensor.numel() for tensor in state.values())
     tensors = {
         name: f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for name, tensor in state.items()

@@ -26,7 +26,7 @@ def command(
     recipe = recipe_from({}, set_ or ())
     out = output or onnx.with_suffix(".simplified.onnx")
     given = onnx_artifact(onnx, sizes(dim), out.parent)
-    stage = family.load_module("edgekd.simplify")
+    stage = family.load_module("edgekd.convert.simplify")
     made = stage.run(given, recipe.simplify, samples_for(given, samples, images, recipe), out)
     if json_:
         answer({"onnx": str(out), "sha256": made.sha256, **made.facts})

@@ -19,9 +19,23 @@ from edgekd.core.errors import MissingDependency, UnknownName
 # Where the name one imports is not the name one installs (dashes and underscores are handled by rule).
 _DISTRIBUTION = {"PIL": "pillow", "skimage": "scikit-image", "google": "protobuf"}
 
+# What one member of a family is called in a message.
+SINGULAR = {
+    "backends": "backend",
+    "cli": "command",
+    "convert.preprocessing": "task with preprocessing as a graph",
+    "datasets.layouts": "data layout",
+    "distill.methods": "distillation method",
+    "machine.sensors": "sensor",
+    "quantize.schemes": "quantization scheme",
+    "report.formats": "report format",
+    "targets": "target",
+    "tasks": "task",
+}
+
 
 def names(family: str) -> list[str]:
-    """List the members of ``family`` (a sub-package of edgekd) without importing any of them."""
+    """List the members of ``family``, a sub-package of edgekd like "quantize.schemes"; none is imported."""
     spec = importlib.util.find_spec(f"edgekd.{family}")
     if spec is None or not spec.submodule_search_locations:
         return []
@@ -39,7 +53,7 @@ def load(family: str, name: str) -> ModuleType:
     """
     known = names(family)
     if name not in known:
-        raise UnknownName.among(f"{family.rstrip('s')}" if family != "tasks" else "task", name, known)
+        raise UnknownName.among(SINGULAR.get(family, family), name, known)
     return load_module(f"edgekd.{family}.{name}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from edgekd.core.tensor import TensorSpec
 
 Array = NDArray[np.generic]
 Feeds = Mapping[str, Array]
+Device = Literal["cpu", "gpu"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,14 @@ class Backend(Protocol):
     Where the library times nodes, it also has ``open_profiled(engine, *, threads=0) -> ProfiledSession``.
 
     Attributes:
+        device: Where its engines run.
         libraries: Distribution names whose versions an engine depends on.
         notice: What every line that shows this backend must say ("" when there is nothing to say).
 
     One that runs on a GPU has ``gpu_timing`` too: see ``core.result.Conditions``.
     """
 
+    device: Device
     libraries: tuple[str, ...]
     notice: str
 
@@ -130,7 +133,7 @@ class PowerSource(Protocol):
 
 
 class PowerReader(Protocol):
-    """One way to read power. A file of ``edgekd/bench/power/`` has these names.
+    """One way to read power. A file of ``edgekd/machine/sensors/`` has these names.
 
     Attributes:
         SEES: "cpu", "gpu": whose power it sees. A reader is used for a backend that runs there.

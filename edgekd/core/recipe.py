@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from edgekd.core.config import ROLES, Recipe
 from edgekd.core.errors import InputError, RecipeError, UnknownName
 from edgekd.core.schema import parse
-from edgekd.core.sections import ROLES, Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib

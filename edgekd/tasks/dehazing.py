@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.core.errors import InputError, nearest
-from edgekd.tasks._resize import resize_bilinear
+from edgekd.core.resize import resize_bilinear
 
 METRICS = ("psnr_rgb_db", "ssim")
 PRIMARY = "psnr_rgb_db"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.core.errors import InputError
-from edgekd.tasks._resize import resize_bilinear
+from edgekd.core.resize import resize_bilinear
 
 METRICS = ("miou", "pixel_accuracy")
 PRIMARY = "miou"

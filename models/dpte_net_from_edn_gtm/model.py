@@ -9,7 +9,7 @@ Source: L. Tran, D. Park, "Distilled Pooling Transformer Encoder for Efficient R
 network with guided transmission map for single image dehazing", arXiv 2202.04757). The released weights are Keras
 files, so the names of the state dict are our own.
 Differs from the paper: nothing in what the networks compute; paddings, pools and batch norms are Keras's. The branch
-that adapts the student's hint is no part of the student: it belongs to the method (``edgekd/distill/dpte.py``).
+that adapts the student's hint is no part of the student: it belongs to the method (``edgekd/distill/methods/dpte.py``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every distillation method promises, over every file of edgekd/distill/."""
+"""What every distillation method promises, over every file of edgekd/distill/methods/."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from edgekd.core import family
 from edgekd.core.schema import parse
-from edgekd.distill._setting import OUTPUT, Setting, criterion_named
+from edgekd.distill.method import OUTPUT, Setting, criterion_named
 
-METHODS = family.names("distill")
+METHODS = family.names("distill.methods")
 # What a recipe would say where the defaults ask for a file that is not at hand.
 OPTIONS = {"dpte": {"perceptual": "pyramid"}}
 # Methods of one kind of output; the others are tried on both.
@@ -28,7 +28,7 @@ def _taps(channels: int, seed: int, **kept: bool) -> dict[str, Tensor]:
 
 def _loss(method: str, classes: bool, student: dict[str, Tensor], teacher: dict[str, Tensor]) -> nn.Module:
     torch.manual_seed(0)
-    module = family.load("distill", method)
+    module = family.load("distill.methods", method)
     shapes = [{name: tuple(tensor.shape) for name, tensor in taps.items()} for taps in (student, teacher)]
     criterion = criterion_named("cross_entropy" if classes else "l1")[0]
     resume = _Resume(student, teacher)
@@ -55,14 +55,14 @@ def _terms(method: str, classes: bool, student: dict[str, Tensor], teacher: dict
     loss = _loss(method, classes, student, teacher)
     if hasattr(loss, "prepare"):
         loss.prepare({name: tap.detach() for name, tap in student.items()}, teacher, _target(classes))
-    given = teacher if family.load("distill", method).NEEDS_TEACHER else {}
+    given = teacher if family.load("distill.methods", method).NEEDS_TEACHER else {}
     found: dict[str, Tensor] = loss(student, given, _target(classes), 0.0)
     return found
 
 
 @pytest.fixture(params=METHODS)
 def module(request: pytest.FixtureRequest) -> ModuleType:
-    return family.load("distill", request.param)
+    return family.load("distill.methods", request.param)
 
 
 @pytest.mark.parametrize(("method", "classes"), CASES)
@@ -87,7 +87,7 @@ def test_gradient_reaches_the_student_and_never_the_teacher(method: str, classes
 
 @pytest.mark.parametrize(("method", "classes"), CASES)
 def test_options_of_weight_zero_leave_terms_out(method: str, classes: bool) -> None:
-    module = family.load("distill", method)
+    module = family.load("distill.methods", method)
     if not module.NEEDS_TEACHER:
         pytest.skip("a control: it has one term and no options")
     student, teacher = _taps(6, 0, requires_grad=True), _taps(8, 1, requires_grad=False)
@@ -114,7 +114,7 @@ def test_golden_losses_of_pictures(method: str, expected: dict[str, float]) -> N
 def test_golden_loss_of_classes() -> None:
     # Two classes, T = 1: teacher (1/2, 1/2), student (3/4, 1/4): KL = ln 2 - (ln 3) / 2 = 0.1438.
     criterion, classes = criterion_named("cross_entropy")
-    module = family.load("distill", "logits")
+    module = family.load("distill.methods", "logits")
     setting = Setting(criterion, classes, {OUTPUT: (1, 2)}, {OUTPUT: (1, 2)})
     loss = module.make_loss(module.Config(temperature=1.0), setting)
     terms = loss({OUTPUT: torch.tensor([[3.0, 1.0]]).log()}, {OUTPUT: torch.zeros(1, 2)}, torch.tensor([0]), 0.0)

@@ -9,15 +9,15 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from edgekd import provenance
+from edgekd.core import provenance
 from edgekd.core.artifact import Artifact, read_artifact, sha256_of
+from edgekd.core.config import QuantizeConfig
 from edgekd.core.errors import InputError
 from edgekd.core.family import load, names
-from edgekd.core.sections import QuantizeConfig
 from edgekd.graph.evaluate import run_onnx
 from tests.unit.graph.networks import artifact_of, convolutions, real_samples
 
-SCHEMES = names("quantize")
+SCHEMES = names("quantize.schemes")
 LEAST_DB = {"fp32": 200.0, "fp16": 45.0, "int8": 15.0}
 
 
@@ -27,7 +27,7 @@ def given(tmp_path: Path) -> Artifact:
 
 
 def made_by(scheme: str, given: Artifact, out: Path, config: QuantizeConfig | None = None) -> Artifact:
-    made: Artifact = load("quantize", scheme).quantize(
+    made: Artifact = load("quantize.schemes", scheme).quantize(
         given, config or QuantizeConfig(), real_samples(convolutions()), out
     )
     return made

@@ -10,7 +10,7 @@ import pytest
 from edgekd.bench.accuracy import as_truth
 from edgekd.core.errors import InputError
 from edgekd.core.family import load, names
-from edgekd.distill._setting import criterion_named
+from edgekd.distill.method import criterion_named
 
 # What a recipe's [task] would say; a size that the task fits pictures to; a key with a value that makes no sense.
 OPTIONS = {

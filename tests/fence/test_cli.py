@@ -45,7 +45,7 @@ def test_a_heavy_import_is_noticed() -> None:
 
 
 def test_listing_pairs_needs_no_torch() -> None:
-    code, modules = loaded(["pairs"])
+    code, modules = loaded(["models"])
     assert code == 0
     assert "torch" not in modules
 
@@ -57,7 +57,7 @@ def test_listing_pairs_needs_no_torch() -> None:
         (["run"], 2),
         (["brew"], 2),
         (["show", "no_such_file"], 2),
-        (["pairs", "--surplus"], 2),
+        (["models", "--surplus"], 2),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_2(arguments: list[str], code: int, tmp_path: Path) -> None:

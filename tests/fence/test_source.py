@@ -67,7 +67,7 @@ ALLOWED: list[tuple[Rule, str, str]] = [
     ),
     (rules.array_shapes, "edgekd/a.py", 'def f(x: Tensor):\n    """(N, C) → (N,)."""'),
     (rules.broad_excepts, "edgekd/agent.py", "try: f()\nexcept Exception: pass"),
-    (rules.clocks, "edgekd/bench/measure.py", "import time\ntime.perf_counter()"),
+    (rules.clocks, "edgekd/core/clock.py", "import time\ntime.perf_counter()"),
     (rules.clocks, "edgekd/a.py", "import time\ntime.sleep(1)\nself.time()"),
     (rules.family_members, "edgekd/backends/tensorrt.py", "from edgekd.backends._trt import build"),
     (rules.docstrings, "edgekd/a.py", '"""A."""\ndef _f(): ...\ndef g():\n    """G."""\n    def inner(): ...'),

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from edgekd.core.artifact import Artifact, save_manifest, sha256_of
-from edgekd.core.result import read_result
 from edgekd.core.tensor import TensorSpec
+from edgekd.results.result import read_result
 
 BUILD = "import sys; from hatchling import build; print(getattr(build, sys.argv[1])(sys.argv[2]))"
 
@@ -137,7 +137,7 @@ def test_build_and_bench_beside_numpy_alone(board: Path, tmp_path: Path) -> None
 def test_selftest_fails_where_the_board_needs_more(board: Path, tmp_path: Path) -> None:
     crossed = tmp_path / "crossed"
     shutil.copytree(board, crossed, symlinks=True)
-    measure = next(crossed.glob("lib/python*/site-packages/edgekd/bench/measure.py"))
+    measure = next(crossed.glob("lib/python*/site-packages/edgekd/core/clock.py"))
     measure.write_text("import typer\n" + measure.read_text().replace("from __future__ import annotations\n", ""))
     done = agent(crossed, "selftest")
     assert done.returncode != 0

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgekd.core.result import STAGES
+from edgekd.results.result import STAGES
 
 MIB = 1024 * 1024
 POWERS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}

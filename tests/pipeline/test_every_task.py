@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from edgekd.cli import _run as edgekd
-from edgekd.core.result import read_result
+from edgekd.results.result import read_result
 from tests.pipeline.tiny import labelled, tiny_pair_of
 
 PRIMARY = {"classification": "top1", "segmentation": "miou", "dehazing": "psnr_rgb_db"}

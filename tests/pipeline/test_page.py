@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from edgekd.core.result import read_result
-from edgekd.report import html
+from edgekd.report.formats import html
+from edgekd.results.result import read_result
 from tests.pipeline import chromium
 from tests.pipeline.page_figures import Shown, misfits
 from tests.unit.report.example_result import agreeing, bare, pictures
-from tests.unit.report.test_html import EVIL, evil
+from tests.unit.report.formats.test_html import EVIL, evil
 
 BASELINE = Path("benchmarks/baselines/workstation/edsr_from_edsr.json")
 PHONE, DESKTOP = 390, 1100

@@ -12,22 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from edgekd import pipeline
 from edgekd.cli import _run as edgekd
 from edgekd.core.artifact import read_artifact, sha256_of
-from edgekd.core.result import RESULT_SCHEMA
-from edgekd.job import job_from
+from edgekd.pipeline import run
+from edgekd.pipeline.job import job_from
+from edgekd.results.result import RESULT_SCHEMA
 from tests.pipeline.tiny import tiny_onnx, tiny_pair
 
 
-def _run(source: Path, out: Path, *overrides: str) -> tuple[pipeline.Finished | None, list[str]]:
+def _run(source: Path, out: Path, *overrides: str) -> tuple[run.Finished | None, list[str]]:
     said: list[str] = []
-    done = pipeline.run(pipeline.Walk(job_from(str(source), out, overrides), said.append))
+    done = run.run(run.Walk(job_from(str(source), out, overrides), said.append))
     return done, said
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pipeline.Finished, list[str]]:
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, run.Finished, list[str]]:
     """A pair that has gone all the way once: (its folder's parent, what there is now, what was said)."""
     folder = tmp_path_factory.mktemp("first")
     done, said = _run(tiny_pair(folder / "pair"), folder / "out")
@@ -36,7 +36,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pipeline.
 
 
 @pytest.fixture
-def ran(first_run: tuple[Path, pipeline.Finished, list[str]], tmp_path: Path) -> tuple[Path, Path]:
+def ran(first_run: tuple[Path, run.Finished, list[str]], tmp_path: Path) -> tuple[Path, Path]:
     """(pair, out) of a copy of it, to be spoilt."""
     for name in ("pair", "out"):
         shutil.copytree(first_run[0] / name, tmp_path / name)
@@ -47,7 +47,7 @@ def _made(said: list[str]) -> list[str]:
     return [line.strip(" …") for line in said if line.endswith("…")]
 
 
-def test_pair_goes_all_the_way(first_run: tuple[Path, pipeline.Finished, list[str]]) -> None:
+def test_pair_goes_all_the_way(first_run: tuple[Path, run.Finished, list[str]]) -> None:
     _, done, said = first_run
     names = [candidate.name for candidate in done.result.candidates]
     assert names == [f"{role}/{scheme}" for role in ("teacher", "student") for scheme in ("fp32", "fp16", "int8")]
@@ -60,7 +60,7 @@ def test_pair_goes_all_the_way(first_run: tuple[Path, pipeline.Finished, list[st
     assert len(_made(said)) == 20  # 2 samples; export, simplify, 3 schemes, 3 engines for each of 2; bench; report
 
 
-def test_second_run_rests(first_run: tuple[Path, pipeline.Finished, list[str]], ran: tuple[Path, Path]) -> None:
+def test_second_run_rests(first_run: tuple[Path, run.Finished, list[str]], ran: tuple[Path, Path]) -> None:
     again, said = _run(*ran)
     assert _made(said) == []
     assert again is not None
@@ -107,7 +107,7 @@ def test_manifests_form_a_chain_from_checkpoint_to_result(ran: tuple[Path, Path]
 def test_dry_run_makes_nothing(tmp_path: Path) -> None:
     said: list[str] = []
     job = job_from(str(tiny_pair(tmp_path / "pair")), tmp_path / "out")
-    assert pipeline.run(pipeline.Walk(job, said.append, dry_run=True)) is None
+    assert run.run(run.Walk(job, said.append, dry_run=True)) is None
     assert "would run" in said[-1]
     assert [path.name for path in (tmp_path / "out").rglob("*")] == [".lock"]
 

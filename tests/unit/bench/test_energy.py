@@ -11,16 +11,17 @@ import pytest
 
 from edgekd.bench import energy, suite
 from edgekd.bench.energy import Series, measure, unwrapped, window_of
-from edgekd.bench.measure import CLOCK
 from edgekd.bench.processes import Entrant
 from edgekd.core.artifact import Artifact, save_manifest, sha256_of
-from edgekd.core.energy import Energy, EnergyWindow
+from edgekd.core.clock import CLOCK
+from edgekd.core.config import BenchConfig
 from edgekd.core.errors import MachineError
 from edgekd.core.family import load
-from edgekd.core.result import read_result
-from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
-from tests.unit.bench.boards.trees import lay_out, write
+from edgekd.machine import power
+from edgekd.results.energy import Energy, EnergyWindow
+from edgekd.results.result import read_result
+from tests.unit.machine.boards.trees import lay_out, write
 
 S = 1_000_000_000
 FEEDS = {"x": np.zeros((1, 4), np.float32)}
@@ -134,7 +135,7 @@ def engine(tmp_path_factory) -> Path:
 
 
 def simulate(monkeypatch, source: Simulated) -> Simulated:
-    monkeypatch.setattr(energy, "open_reader", lambda backend, root: ("simulated", source))
+    monkeypatch.setattr(energy, "open_sensor", lambda device, root: ("simulated", source))
     return source
 
 
@@ -198,15 +199,15 @@ def test_the_best_reader_of_the_place_is_opened(tmp_path):
     lay_out("orin_nano_8gb super, L4T 36.4.7", tmp_path)
     zone = "sys/class/powercap/intel-rapl:0/"
     write(tmp_path, {f"{zone}name": "package-0", f"{zone}energy_uj": "1", f"{zone}max_energy_range_uj": "9"})
-    assert energy.open_reader("tensorrt", tmp_path)[0] == "ina3221"
-    assert energy.open_reader("onnxruntime", tmp_path)[0] == "ina3221"
-    found = energy.readers(tmp_path)
+    assert power.open_sensor("gpu", tmp_path)[0] == "ina3221"
+    assert power.open_sensor("cpu", tmp_path)[0] == "ina3221"
+    found = power.sensors(tmp_path)
     assert list(found) == ["ina3221", "nvml", "rapl", "tegrastats"]
     assert isinstance(found["tegrastats"], str)
     write(tmp_path / "pc", {f"{zone}name": "package-0", f"{zone}energy_uj": "1"})
-    assert energy.open_reader("onnxruntime", tmp_path / "pc")[0] == "rapl"
+    assert power.open_sensor("cpu", tmp_path / "pc")[0] == "rapl"
     with pytest.raises(MachineError, match="nvml: "):
-        energy.open_reader("tensorrt", tmp_path / "pc")  # the processor's counters do not see a GPU
+        power.open_sensor("gpu", tmp_path / "pc")  # the processor's counters do not see a GPU
 
 
 def test_a_bench_stores_energy_with_its_candidate(engine, monkeypatch, tmp_path):

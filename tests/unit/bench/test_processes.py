@@ -13,14 +13,15 @@ from typing import cast
 import numpy as np
 import pytest
 
-from edgekd.bench import _child, processes, stages
+from edgekd.bench import end_to_end, processes
+from edgekd.bench.end_to_end import Edge
 from edgekd.bench.processes import Entrant
-from edgekd.bench.stages import Edge
+from edgekd.core import worker
 from edgekd.core.artifact import Artifact, save_manifest, sha256_of
+from edgekd.core.config import BenchConfig
 from edgekd.core.errors import InputError, MachineError
 from edgekd.core.family import load
 from edgekd.core.protocols import Session
-from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import TensorSpec
 
 FEEDS = {"x": np.zeros((1, 4), np.float32)}
@@ -57,7 +58,7 @@ def test_odd_processes_open_engines_in_the_reverse_order(engine, monkeypatch):
 
     def noted(module, plan, out):
         plans.append(json.loads(Path(plan).read_text()))
-        return _child.fresh_python(module, plan, out)
+        return worker.fresh_python(module, plan, out)
 
     monkeypatch.setattr(processes, "fresh_python", noted)
     processes.measure(entrants(engine, "a", "b", "c"), QUICK)
@@ -73,7 +74,7 @@ def test_a_killed_process_is_lost_and_the_others_count(engine, monkeypatch):
         started.append(words)
         if len(started) == 2:
             return [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
-        return _child.fresh_python(*words)
+        return worker.fresh_python(*words)
 
     monkeypatch.setattr(processes, "fresh_python", kills_the_second)
     found = processes.measure(entrants(engine, "a"), BenchConfig("null", processes=3, blocks=2, budget_s=0.0))
@@ -123,7 +124,7 @@ def test_stages_are_timed_where_something_stands_before_and_after(tmp_path):
 
 def test_how_a_process_ended():
     def said(code, stderr):
-        return _child.ended(subprocess.CompletedProcess([], code, "", stderr))
+        return worker.ended(subprocess.CompletedProcess([], code, "", stderr))
 
     assert said(3, "first\nno such library\n") == "ended with 3 and said: no such library"
     assert said(-11, "") == "ended by SIGSEGV and said: nothing"
@@ -134,4 +135,4 @@ def test_an_engine_of_several_inputs_has_no_stages_and_says_why():
     two = SimpleNamespace(inputs=(1, 2), outputs=(1,))
     edge = Edge("super_resolution", {"scale": 2}, False, np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(InputError, match="the engine has 2 inputs and 1 outputs; one of each was expected"):
-        stages.split(cast("Session", two), edge, 1)
+        end_to_end.split(cast("Session", two), edge, 1)

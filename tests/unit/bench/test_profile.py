@@ -13,9 +13,9 @@ from edgekd.backends.onnxruntime import BACKEND
 from edgekd.bench import profile, suite
 from edgekd.bench.processes import Entrant
 from edgekd.core.artifact import Artifact, read_artifact
+from edgekd.core.config import BenchConfig
 from edgekd.core.protocols import NodeRuns
-from edgekd.core.result import read_result
-from edgekd.core.sections import BenchConfig
+from edgekd.results.result import read_result
 from tests.unit.backends import tiny
 from tests.unit.report.example_result import candidate
 

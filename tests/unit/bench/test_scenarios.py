@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgekd.bench import scenarios
+from edgekd.core.config import BenchConfig
 from edgekd.core.errors import InputError, RecipeError
-from edgekd.core.sections import BenchConfig
 from edgekd.core.tensor import DimRange, TensorSpec
 
 FIXED = (TensorSpec("x", (1, 2), "float32"),)

@@ -13,9 +13,9 @@ from edgekd.cli import _run as edgekd
 from edgekd.core.artifact import Artifact, Provenance, read_artifact, save_manifest, sha256_of
 from edgekd.core.errors import InputError
 from edgekd.core.numerics import percentile
-from edgekd.core.result import read_result
 from edgekd.core.tensor import TensorSpec
-from edgekd.report import trtexec_profile, trtexec_times
+from edgekd.report.formats import trtexec_profile, trtexec_times
+from edgekd.results.result import read_result
 from tests.unit.report.example_result import CONDITIONS, bare, example
 
 HERE = Path(__file__).with_name("trtexec")

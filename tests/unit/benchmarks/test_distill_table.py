@@ -15,7 +15,7 @@ import tomllib
 from edgekd.core import family
 from edgekd.core.recipe import pair_names
 from edgekd.core.schema import parse
-from edgekd.job import check_names
+from edgekd.pipeline.job import check_names
 
 FOLDER = Path(__file__).parents[3] / "benchmarks" / "distill"
 
@@ -48,8 +48,8 @@ def test_every_row_is_a_recipe(table: ModuleType, pair: str, paper: bool, tmp_pa
         check_names(recipe)
         student = recipe.distill.student
         assert student.seed == 1
-        parse(family.load("distill", student.method).Config, student.options, row.name)
-        parse(family.load("datasets", recipe.data.layout).Config, dict(recipe.data.options), row.name)
+        parse(family.load("distill.methods", student.method).Config, student.options, row.name)
+        parse(family.load("datasets.layouts", recipe.data.layout).Config, dict(recipe.data.options), row.name)
 
 
 def test_mean_interval_and_gain_paired_by_seed(table: ModuleType, tmp_path: Path) -> None:

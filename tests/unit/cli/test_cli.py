@@ -38,7 +38,7 @@ def test_usage_errors_are_the_users(capsys: Captured) -> None:
     assert cli._run(["rnu"]) == 2
     assert "Did you mean 'run'" in capsys.readouterr().err
     assert cli._run(["show"]) == 2
-    assert cli._run(["pairs", "--no-such-flag"]) == 2
+    assert cli._run(["models", "--no-such-flag"]) == 2
 
 
 @pytest.mark.parametrize("error", [EdgeKDError("broken\n  twice"), MachineError("no"), NotComparable("unlike")])
@@ -48,15 +48,15 @@ def test_an_error_is_one_line_and_its_code(
     def fail() -> list[str]:
         raise error
 
-    monkeypatch.setattr("edgekd.cli.pairs.pair_names", fail)
-    assert cli._run(["pairs"]) == error.exit_code
+    monkeypatch.setattr("edgekd.cli.models.pair_names", fail)
+    assert cli._run(["models"]) == error.exit_code
     said = capsys.readouterr().err
     assert said == f"edgekd: {' '.join(str(error).split())}\n"
 
 
 def test_a_bug_has_a_traceback_and_a_code_of_its_own(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    monkeypatch.setattr("edgekd.cli.pairs.pair_names", lambda: 1 / 0)
-    assert cli._run(["pairs"]) == 70
+    monkeypatch.setattr("edgekd.cli.models.pair_names", lambda: 1 / 0)
+    assert cli._run(["models"]) == 70
     said = capsys.readouterr().err
     assert "ZeroDivisionError" in said
     assert "bug in edgekd" in said
@@ -66,13 +66,13 @@ def test_interrupt_is_the_shells_code(monkeypatch: pytest.MonkeyPatch, capsys: C
     def interrupted() -> list[str]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgekd.cli.pairs.pair_names", interrupted)
-    assert cli._run(["pairs"]) == 130
+    monkeypatch.setattr("edgekd.cli.models.pair_names", interrupted)
+    assert cli._run(["models"]) == 130
     assert "run again to go on" in capsys.readouterr().err
 
 
 def test_json_answers_parse(capsys: Captured) -> None:
-    for verb in ("doctor", "pairs", "targets"):
+    for verb in ("doctor", "models", "targets"):
         assert cli._run([verb, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)
 

@@ -16,10 +16,10 @@ from edgekd.bench.scoring import scoring_of
 from edgekd.cli import _run as edgekd
 from edgekd.core.artifact import Artifact, read_artifact, sha256_of
 from edgekd.core.errors import MachineError
-from edgekd.core.result import read_result
+from edgekd.results.result import read_result
 from tests.pipeline.tiny import tiny_onnx
 from tests.unit.report.example_result import CONDITIONS, candidate, example
-from tests.unit.test_gate import beside, timed
+from tests.unit.results.test_gate import beside, timed
 
 QUICK = ["--set", "bench.blocks=2", "--set", "bench.block_ms=0.5", "--set", "bench.warmup_ms=0.5", "-q"]
 

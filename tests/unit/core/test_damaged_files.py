@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 
 from edgekd.core.artifact import Artifact, Provenance, digest_of, read_artifact, save_manifest, sha256_of
+from edgekd.core.config import Recipe
 from edgekd.core.errors import InputError, IntegrityError, RecipeError
 from edgekd.core.recipe import load_recipe, pairs_root
-from edgekd.core.result import RESULT_SCHEMA, BenchmarkResult, read_result
 from edgekd.core.samples import Samples
-from edgekd.core.sections import Recipe
 from edgekd.core.tensor import DimRange, TensorSpec
+from edgekd.results.result import RESULT_SCHEMA, BenchmarkResult, read_result
 from tests.unit.core import mutate
-from tests.unit.core.test_result import a_result
+from tests.unit.results.test_result import a_result
 
 COUNT = 300
 

@@ -15,15 +15,15 @@ from edgekd.core.errors import MissingDependency, UnknownName
 
 
 def test_names_are_the_files_without_the_private_ones() -> None:
-    assert {"logits", "none"} <= set(family.names("distill"))
-    assert not [name for name in family.names("distill") if name.startswith("_")]
+    assert {"logits", "none"} <= set(family.names("distill.methods"))
+    assert not [name for name in family.names("distill.methods") if name.startswith("_")]
     assert family.names("no_such_family") == []
     assert family.names("checkpoint") == []  # a module, not a folder
 
 
 def test_listing_imports_no_member() -> None:
     code = (
-        "import sys; from edgekd.core import family; family.names('distill'); family.names('tasks')\n"
+        "import sys; from edgekd.core import family; family.names('distill.methods'); family.names('tasks')\n"
         "print([m for m in sys.modules if m.startswith(('edgekd.distill.', 'edgekd.tasks.', 'torch'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

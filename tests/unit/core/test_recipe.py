@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgekd.core.config import PairConfig, Recipe
 from edgekd.core.errors import InputError, RecipeError, UnknownName
 from edgekd.core.recipe import (
     find_recipe,
@@ -17,7 +18,6 @@ from edgekd.core.recipe import (
     recipe_from,
     runnable_recipe,
 )
-from edgekd.core.sections import PairConfig, Recipe
 
 PAIR = "edsr_from_edsr"
 

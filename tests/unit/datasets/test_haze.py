@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgekd.datasets._haze import Change, haze_of, rehazed
+from edgekd.datasets.haze import Change, haze_of, rehazed
 
 
 @pytest.fixture

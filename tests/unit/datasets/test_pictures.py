@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from edgekd.core.errors import InputError
-from edgekd.datasets._pictures import picture_paths, read_picture, read_pictures
+from edgekd.datasets.pictures import picture_paths, read_picture, read_pictures
 
 OPTIONS = {"scale": 2}
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from edgekd.core.config import TrainConfig
 from edgekd.core.errors import RecipeError
-from edgekd.core.sections import TrainConfig
-from edgekd.distill._schedule import learning_rate, optimizer_of
+from edgekd.distill.schedule import learning_rate, optimizer_of
 
 CONFIG = TrainConfig(steps=110, warmup_steps=10, learning_rate=1.0)
 

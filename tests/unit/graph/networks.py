@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, numpy_helper
 
-from edgekd.adopt import synthetic_feeds
+from edgekd.convert.import_onnx import synthetic_feeds
 from edgekd.core.artifact import Artifact, sha256_of
 from edgekd.core.samples import Samples
 from edgekd.graph.model import input_specs, save_onnx, specs

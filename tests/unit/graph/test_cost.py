@@ -16,11 +16,11 @@ from onnx import helper
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgekd.checkpoint import network
-from edgekd.core.sections import ExportConfig
+from edgekd.convert.export import Job, run
+from edgekd.core.config import ExportConfig
 from edgekd.core.tensor import DimRange, TensorSpec
-from edgekd.export import Job, run
 from edgekd.graph.cost import cost_of, node_costs
+from edgekd.networks.checkpoint import network
 from tests.unit.graph.networks import branches, convolutions
 
 

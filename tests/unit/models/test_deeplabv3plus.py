@@ -9,12 +9,12 @@ import pytest
 import torch
 import torchvision
 
-from edgekd.checkpoint import network
 from edgekd.core.recipe import load_recipe
-from edgekd.distill import attnfd
-from edgekd.distill._setting import Setting, criterion_named
-from edgekd.distill._taps import Tapped
+from edgekd.distill.features import Tapped
+from edgekd.distill.method import Setting, criterion_named
+from edgekd.distill.methods import attnfd
 from edgekd.networks.cbam import CBAM
+from edgekd.networks.checkpoint import network
 from tests.unit.models.macs import macs, parameters
 
 R18, MNV2 = "deeplabv3plus_resnet18_from_resnet101", "deeplabv3plus_mobilenetv2_from_resnet101"

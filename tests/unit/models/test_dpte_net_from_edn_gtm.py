@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd.checkpoint import network
 from edgekd.core.recipe import load_recipe
-from edgekd.distill.dpte import adaptor
+from edgekd.distill.methods.dpte import adaptor
+from edgekd.networks.checkpoint import network
 from tests.unit.models.macs import macs, parameters
 
 PAIR = Path(__file__).resolve().parents[3] / "models" / "dpte_net_from_edn_gtm"

@@ -10,9 +10,9 @@ import torch
 import torchvision
 from torch import nn
 
-from edgekd.checkpoint import network
 from edgekd.core.errors import InputError
 from edgekd.core.recipe import load_recipe
+from edgekd.networks.checkpoint import network
 from tests.unit.models.macs import macs, parameters
 
 TINY_SWIN = {"embed": 96, "depths": "2-2-6-2"}

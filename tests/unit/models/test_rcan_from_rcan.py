@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgekd.checkpoint import network
 from edgekd.core.errors import InputError
 from edgekd.core.recipe import load_recipe, pairs_root
+from edgekd.networks.checkpoint import network
 from tests.unit.models.macs import macs, parameters
 
 PAIR = pairs_root() / "rcan_from_rcan"

@@ -11,9 +11,9 @@ import onnxruntime
 import pytest
 import torch
 
-from edgekd.checkpoint import network
 from edgekd.core.errors import InputError
 from edgekd.core.recipe import load_recipe, pairs_root
+from edgekd.networks.checkpoint import network
 from tests.unit.models.macs import parameters
 
 PAIR = pairs_root() / "swinir_from_swinir"

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgekd.core.result import BenchmarkResult, Candidate, Conditions, EngineRow, Run
+from edgekd.core.conditions import Conditions
 from edgekd.core.samples import Samples
+from edgekd.results.result import BenchmarkResult, Candidate, EngineRow, Run
 
 CONDITIONS = Conditions(
     target="workstation",

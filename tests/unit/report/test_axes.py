@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekd.report._axes import linear_axis, log_axis
+from edgekd.report.axes import linear_axis, log_axis
 
 
 def test_a_logarithmic_axis_counts_by_1_2_5() -> None:

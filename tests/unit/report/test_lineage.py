@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from edgekd.core.artifact import Artifact, Provenance, save_manifest, sha256_of
-from edgekd.report._lineage import beside, chains
-from edgekd.report.html import render_file
+from edgekd.report.formats.html import render_file
+from edgekd.report.lineage import beside, chains
 from tests.unit.report.example_result import bare
 
 WEIGHTS = "12" * 32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgekd.report._page_words import glance, setup
+from edgekd.report.page_words import glance, setup
 from tests.unit.report.example_result import agreeing, bare, example
 
 

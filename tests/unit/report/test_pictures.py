@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from edgekd.core.samples import Samples
-from edgekd.report._pictures import Pictures, png
+from edgekd.report.pictures import Pictures, png
 from tests.unit.report.example_result import agreeing, example, pictures
 
 

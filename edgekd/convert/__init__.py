@@ -1,0 +1,1 @@
+"""Convert: checkpoint → ONNX → smaller ONNX."""

@@ -1,0 +1,1 @@
+"""Data layouts: how a folder of training images is read. One layout a file."""

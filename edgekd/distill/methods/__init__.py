@@ -1,0 +1,1 @@
+"""Distillation methods. One method a file."""

@@ -1,0 +1,1 @@
+"""Machine: what this machine is, its clocks, temperatures and sensors."""

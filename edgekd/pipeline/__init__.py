@@ -1,0 +1,1 @@
+"""Pipeline: the stages in order, from a checkpoint or an ONNX file to a report."""

@@ -1,0 +1,1 @@
+"""Quantization schemes. One scheme a file."""

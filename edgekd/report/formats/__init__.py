@@ -1,0 +1,1 @@
+"""Report formats. One format a file."""

@@ -1,0 +1,85 @@
+"""Checkpoints: what is read, what is refused, and that what is written is the same bytes every time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from edgekd.core.errors import InputError
+from edgekd.networks import checkpoint
+
+
+def _net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+
+def test_round_trip_in_half_precision(tmp_path: Path) -> None:
+    net, path = _net(), tmp_path / "net.safetensors"
+    checkpoint.save_weights(net, path, torch.float16, {"seed": "0", "steps": "3"})
+    loaded = checkpoint.load_weights(_net(), path)
+    assert not loaded.training
+    assert loaded[0].weight.dtype == torch.float32  # type: ignore[index,union-attr]
+    torch.testing.assert_close(loaded.state_dict()["0.weight"], net.state_dict()["0.weight"], atol=1e-3, rtol=1e-3)
+
+
+def test_equal_weights_give_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        checkpoint.save_weights(_net(), tmp_path / name, torch.float16, {k: k for k in "zyxwvutsr"})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "params", "params_ema", "model"])
+def test_torch_checkpoints_are_read_wrapped_or_bare(tmp_path: Path, wrapper: str | None) -> None:
+    state = _net().state_dict()
+    torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "net.pt")
+    assert checkpoint.read_state(tmp_path / "net.pt").keys() == state.keys()
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("data", [b"", b"rubbish" * 100, b"PK\x03\x04" + bytes(100)])
+def test_rubbish_is_refused(tmp_path: Path, suffix: str, data: bytes) -> None:
+    path = tmp_path / f"net{suffix}"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="net"):
+        checkpoint.read_state(path)
+
+
+def test_wrong_shape_names_both(tmp_path: Path) -> None:
+    checkpoint.save_weights(_net(), tmp_path / "net.safetensors", torch.float32, {})
+    with pytest.raises(InputError, match=r"0\.weight is \(4, 3, 3, 3\), \(4, 3, 5, 5\) was expected"):
+        checkpoint.load_weights(nn.Sequential(nn.Conv2d(3, 4, 5), nn.BatchNorm2d(4)), tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize(
+    "path", ["torch.nn", "torch.nn:Nope", "torch.nn:Conv2d", "os:getcwd", ":x", "no_such_module:x"]
+)
+def test_module_path_that_gives_no_network(path: str) -> None:
+    with pytest.raises(InputError, match=r"(?i)module|callable"):
+        checkpoint.network_at(path)
+
+
+def test_module_path() -> None:
+    assert isinstance(checkpoint.network_at("torch.nn:Identity"), nn.Identity)
+
+
+def test_edited_network_is_read_again_at_once(tmp_path: Path) -> None:
+    for channels in (4, 5, 6):  # files of equal length, written in one second
+        (tmp_path / "model.py").write_text(
+            f"from torch import nn\n\ndef teacher():\n    return nn.Conv2d(3, {channels}, 1)\n"
+        )
+        assert checkpoint.network(tmp_path, "teacher").out_channels == channels
+    assert [path.name for path in tmp_path.iterdir()] == ["model.py"]
+
+
+def test_pair_without_a_network(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"model\.py is missing"):
+        checkpoint.network(tmp_path, "teacher")
+    (tmp_path / "model.py").write_text("def teacher():\n    return 3\n")
+    with pytest.raises(InputError, match=r"int.*Module"):
+        checkpoint.network(tmp_path, "teacher")
+    with pytest.raises(InputError, match=r"student\(\)"):
+        checkpoint.network(tmp_path, "student")
