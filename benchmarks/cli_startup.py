@@ -2,7 +2,7 @@
 
     python benchmarks/cli_startup.py [--rounds 20] [--json]
 
-Both are whole processes of this interpreter, in turns and in balanced order (A B, B A, ...). The figure is the median
+Both are whole processes of this interpreter, interleaved in balanced order (A B, B A, ...). The figure is the median
 ratio of their wall times, with its 95 % interval over rounds.
 """
 
@@ -48,7 +48,7 @@ def wall_ms(command: list[str]) -> float:
 
 
 def compare(ours: list[str], theirs: list[str], rounds: int) -> tuple[list[float], list[float]]:
-    """Time two commands in turns; return (ours_ms, theirs_ms), one figure a round."""
+    """Time two commands interleaved; return (ours_ms, theirs_ms), one figure a round."""
     ours_ms: list[float] = []
     theirs_ms: list[float] = []
     for turn in range(_WARMUP + rounds):

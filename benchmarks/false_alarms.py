@@ -5,16 +5,16 @@
     python benchmarks/false_alarms.py -o runs/false_alarms --table
 
 A trial is what ``edgekd gate NEW --against OLD`` measures, the student of PAIR against itself, in eight fresh
-processes, and the yardstick beside both. ``--slower 5`` makes the new one's every inference 5 % slower by spinning that
-much longer. ``noisy`` is a neighbour that loads a core for 0.05 to 0.5 s and rests as long, again and again. Trials are
-appended to one file a setting, so that the command goes on where it was stopped, after ``--minutes`` of its own accord.
-``--table`` judges them:
+processes, and the reference workload beside both. ``--slower 5`` makes the new one's every inference 5 % slower by
+spinning that much longer. ``noisy`` is a neighbour that loads a core for 0.05 to 0.5 s and rests as long, again and
+again. Trials are appended to one file a setting, so that the command goes on where it was stopped, after ``--minutes``
+of its own accord. ``--table`` judges them:
 
-* paired, one look: the trial as measured.
-* paired: the same, and as ``edgekd gate`` does while that is inconclusive, more looks, for which the trials before it
-  stand, as long as all together took no longer than a minute.
+* paired, one analysis: the trial as measured.
+* paired: the same, and as ``edgekd gate`` does while that is inconclusive, further interim analyses, for which the
+  preceding trials stand in, as long as all together took no longer than a minute.
 * recorded: the new engine's series against the accepted one's of the trial before, as a stored baseline would have it,
-  each with the yardstick of its own time.
+  each with the reference workload of its own time.
 * the same two series by pytest-benchmark's ``--benchmark-compare-fail=mean:5%`` (means of one process each), by
   github-action-benchmark's ratio of medians at 105 % and at its default of 200 %, and by benchstat's test (two-sided
   Mann-Whitney, p < 0.05, a sample a process).
@@ -34,6 +34,7 @@ import multiprocessing
 import random
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -44,28 +45,39 @@ from unittest import mock
 import numpy as np
 
 from edgekd.bench import processes, reference_workload
+from edgekd.bench.candidate import Candidate
+from edgekd.core import worker
 from edgekd.core.artifact import read_artifact
 from edgekd.core.clock import CLOCK, stopwatch
 from edgekd.core.config import BenchConfig
 from edgekd.core.family import load
 from edgekd.core.protocols import Feeds, Session
+from edgekd.core.reporter import QuietReporter
 from edgekd.machine import conditions
 from edgekd.pipeline.job import job_from
 from edgekd.pipeline.run import export
 from edgekd.results import gate
 from edgekd.results.compare import compare
-from edgekd.results.result import BenchmarkResult, Candidate, Run
+from edgekd.results.result import BenchmarkResult, CandidateResult, Run
 from edgekd.results.statistics import mann_whitney
 from edgekd.runtime import build
 
 NEW, OLD = "new", "accepted"
 LIMIT = 0.01
 # What `edgekd gate` takes where no limits are given: how often it cannot tell is shown for it, too.
-_USUAL = 0.03
+DEFAULT_LIMIT = 0.03
 _BACKEND = "onnxruntime"
-# What a trial may take, all looks together.
+# What a trial may take, all analyses together.
 _BUDGET_S = 60
-_RULES = ("paired, one look", "paired", "recorded", "pytest-benchmark 5 %", "action 105 %", "action 200 %", "benchstat")
+_RULES = (
+    "paired, one analysis",
+    "paired",
+    "recorded",
+    "pytest-benchmark 5 %",
+    "action 105 %",
+    "action 200 %",
+    "benchstat",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +96,6 @@ class Setting:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run trials that are not there yet, or print the table."""
-    if (argv or sys.argv[1:])[:1] == ["--child"]:
-        return _child((argv or sys.argv[1:])[1:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pair", nargs="?", default="mobilenetv3_from_swin")
     parser.add_argument("--trials", type=int, default=300)
@@ -107,17 +117,20 @@ def run(pair: str, settings: Sequence[Setting], trials: int, out: Path, minutes:
     """Measure the trials that are missing, a trial of each setting in turn."""
     elapsed_s = stopwatch()
     engines = _engines(pair, settings, out)
-    # The child slows the sessions of engines that are named so.
-    with mock.patch.object(
-        processes, "fresh_python", lambda module, *words: [sys.executable, __file__, "--child", *words]
-    ):
+    call = worker.call
+
+    def call_slowed(function: str, plan: Any, **options: Any) -> Any:
+        # The child slows the sessions of engines whose file names say so.
+        return call("benchmarks.false_alarms:measure_slowed", plan, **options)
+
+    with mock.patch.object(worker, "call", call_slowed):
         _trials(settings, trials, out, engines, 60 * minutes - elapsed_s())
 
 
 def _trials(settings: Sequence[Setting], trials: int, out: Path, engines: Mapping[str, Path], seconds: float) -> None:
     elapsed_s = stopwatch()
     feeds = {spec.name: np.zeros(spec.at("opt"), spec.dtype) for spec in read_artifact(engines[OLD]).inputs}
-    yard = reference_workload.entrant(BenchConfig(_BACKEND, threads=1), out)
+    reference = reference_workload.candidate(BenchConfig(_BACKEND, threads=1), out)
     for trial in range(trials):
         for setting in settings:
             path = out / setting.file_name
@@ -126,7 +139,7 @@ def _trials(settings: Sequence[Setting], trials: int, out: Path, engines: Mappin
             if elapsed_s() > seconds:
                 return
             with _neighbour(setting.noise):
-                record = _trial(setting, engines, feeds, yard)
+                record = _trial(setting, engines, feeds, reference)
             with path.open("a") as file:
                 file.write(json.dumps(record) + "\n")
             sys.stderr.write(f"{setting.file_name} {trial + 1}: {record['seconds']:.0f} s\n")
@@ -134,22 +147,27 @@ def _trials(settings: Sequence[Setting], trials: int, out: Path, engines: Mappin
 
 def table(out: Path) -> str:
     """Judge every file of trials by every rule; a Markdown table of how often each says regress."""
-    unsure = [f"inconclusive at {limit:.0%}: one look → all" for limit in (LIMIT, _USUAL)]
-    heads = ["threads", "machine", "truly slower", "trials", *_RULES, *unsure, "agree", "s a look"]
+    unsure = [f"inconclusive at {limit:.0%}: one analysis → all" for limit in (LIMIT, DEFAULT_LIMIT)]
+    heads = ["threads", "machine", "truly slower", "trials", *_RULES, *unsure, "agree", "s an analysis"]
     lines = [f"| {' | '.join(heads)} |", f"|--:|---|{'--:|' * (len(heads) - 2)}"]
     for path in sorted(out.glob("*.jsonl")):
         records = _read(path)
         setting = Setting(**records[0]["setting"])
-        looks = {limit: [_looks(records, index, limit) for index in range(len(records))] for limit in (LIMIT, _USUAL)}
-        said: dict[str, list[str]] = {rule: [] for rule in _RULES}
-        said["paired, one look"], said["paired"] = ([each[look] for each in looks[LIMIT]] for look in (0, -1))
+        analyses = {
+            limit: [_analyses(records, index, limit) for index in range(len(records))]
+            for limit in (LIMIT, DEFAULT_LIMIT)
+        }
+        statuses: dict[str, list[str]] = {rule: [] for rule in _RULES}
+        statuses["paired, one analysis"], statuses["paired"] = (
+            [each[at] for each in analyses[LIMIT]] for at in (0, -1)
+        )
         for before, now in itertools.pairwise(records):
             for rule, status in _verdicts(before, now).items():
-                said[rule].append(status)
-        shares = [f"{100 * np.mean([status == 'regress' for status in said[rule]]):.1f} %" for rule in _RULES]
+                statuses[rule].append(status)
+        shares = [f"{100 * np.mean([status == 'regress' for status in statuses[rule]]):.1f} %" for rule in _RULES]
         open_ = [
-            " → ".join(f"{100 * np.mean([each[look] == 'inconclusive' for each in found]):.0f}" for look in (0, -1))
-            for found in looks.values()
+            " → ".join(f"{100 * np.mean([each[at] == 'inconclusive' for each in found]):.0f}" for at in (0, -1))
+            for found in analyses.values()
         ]
         agreed = [_agree(before, now) for before, now in itertools.pairwise(records)]
         seconds = [record["seconds"] for record in records]
@@ -160,19 +178,21 @@ def table(out: Path) -> str:
     return "\n".join(lines)
 
 
-def _looks(records: Sequence[Mapping[str, Any]], index: int, limit: float) -> list[str]:
-    """Return the paired verdict after one look, and after each more that the gate would take."""
-    seen = [records[index]]
-    said = [_paired(seen[0], limit)]
-    while said[-1].status == "inconclusive" and said[-1].needs is not None and len(seen) < gate.LOOKS:
-        seen.append(records[index - len(seen)])  # before the first trial stands the last one
-        if sum(record["seconds"] for record in seen) > _BUDGET_S:
+def _analyses(records: Sequence[Mapping[str, Any]], index: int, limit: float) -> list[str]:
+    """Return the paired verdict after one analysis, and after each further one that the gate would make."""
+    used = [records[index]]
+    verdicts = [_paired(used[0], limit)]
+    while len(used) < gate.MAX_ANALYSES:
+        if verdicts[-1].status != "inconclusive" or verdicts[-1].processes_needed is None:
+            break
+        used.append(records[index - len(used)])  # the last trial precedes the first
+        if sum(record["seconds"] for record in used) > _BUDGET_S:
             break
         medians = {
-            name: [run for record in seen for run in record["medians_ns"][name]] for name in seen[0]["medians_ns"]
+            name: [run for record in used for run in record["medians_ns"][name]] for name in used[0]["medians_ns"]
         }
-        said.append(_paired({"setting": seen[0]["setting"], "medians_ns": medians}, limit))
-    return [verdict.status for verdict in said]
+        verdicts.append(_paired({"setting": used[0]["setting"], "medians_ns": medians}, limit))
+    return [verdict.status for verdict in verdicts]
 
 
 def _verdicts(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
@@ -204,14 +224,14 @@ def _paired(record: Mapping[str, Any], limit: float) -> gate.Verdict:
     return gate.judge_paired(result, NEW, OLD, gate.Limits(latency=limit))
 
 
-def _result(record: Mapping[str, Any], candidates: tuple[Candidate, ...]) -> BenchmarkResult:
+def _result(record: Mapping[str, Any], candidates: tuple[CandidateResult, ...]) -> BenchmarkResult:
     threads = record["setting"]["threads"]
-    seen = conditions.observe(BenchConfig(_BACKEND, threads=threads), ())
-    return BenchmarkResult("trial", "", seen, candidates, yardstick=_runs(record, reference_workload.NAME))
+    observed = conditions.observe(BenchConfig(_BACKEND, threads=threads), ())
+    return BenchmarkResult("trial", "", observed, candidates, reference_workload=_runs(record, reference_workload.KEY))
 
 
-def _candidate(record: Mapping[str, Any], name: str) -> Candidate:
-    return Candidate(name, "student", "fp32", "", "", {}, _runs(record, name))
+def _candidate(record: Mapping[str, Any], name: str) -> CandidateResult:
+    return CandidateResult(name, "student", "fp32", "", "", {}, _runs(record, name))
 
 
 def _runs(record: Mapping[str, Any], name: str) -> tuple[Run, ...]:
@@ -219,14 +239,15 @@ def _runs(record: Mapping[str, Any], name: str) -> tuple[Run, ...]:
     return tuple(Run(tuple((ns,) for ns in blocks), 0) for blocks in record["medians_ns"][name])
 
 
-def _trial(setting: Setting, engines: Mapping[str, Path], feeds: Feeds, beside: processes.Entrant) -> dict[str, Any]:
+def _trial(setting: Setting, engines: Mapping[str, Path], feeds: Feeds, reference: Candidate) -> dict[str, Any]:
     config = BenchConfig(_BACKEND, processes=gate.PROCESSES, threads=setting.threads, budget_s=40.0)
     elapsed_s = stopwatch()
-    entrants = [
-        processes.Entrant(NEW, engines[f"{setting.slower:g}"], (feeds,)),
-        processes.Entrant(OLD, engines[OLD], (feeds,)),
-    ]
-    measured = processes.measure([*entrants, beside], config)
+    with tempfile.TemporaryDirectory() as folder:
+        candidates = [
+            Candidate(key, engine).with_feeds((feeds,), Path(folder) / f"{key}.npz")
+            for key, engine in ((NEW, engines[f"{setting.slower:g}"]), (OLD, engines[OLD]))
+        ]
+        measured = processes.measure([*candidates, reference], config, QuietReporter())
     medians = {
         name: [[int(np.median(block)) for block in run.blocks_ns] for run in runs]
         for name, runs in measured.runs.items()
@@ -237,7 +258,7 @@ def _trial(setting: Setting, engines: Mapping[str, Path], feeds: Feeds, beside: 
 def _engines(pair: str, settings: Sequence[Setting], out: Path) -> dict[str, Path]:
     """Build the student once, and copy it under a name that says how much slower it is to be."""
     job = job_from(pair, out / "student", (), None)
-    onnx = export(job, "student", lambda line: None)
+    onnx = export(job, "student")
     engine = out / "accepted.engine"
     build.run(onnx, _BACKEND, engine)
     found = {OLD: engine}
@@ -289,18 +310,18 @@ class _Slowed:
         self._session.close()
 
 
-def _child(words: Sequence[str]) -> int:
-    """Be a measuring process, in which engines called slower_S spin."""
+def measure_slowed(plan: Mapping[str, Any]) -> Any:
+    """Measure as a child process does, with engines called slower_S spinning."""
 
     def opened(engine: Path, *, threads: int = 0) -> Session:
         session = load("backends", _BACKEND).BACKEND.open(engine, threads=threads)
         name, _, per_cent = engine.stem.partition("_")
-        # The accepted one is wrapped too, so that what the wrapper itself takes is on both sides.
+        # The accepted one is wrapped too, so that the wrapper's own time is on both sides.
         return _Slowed(session, float(per_cent) / 100 if name == "slower" else 0.0)
 
     slowed = SimpleNamespace(BACKEND=SimpleNamespace(open=opened))
     with mock.patch.object(processes, "load", return_value=slowed):
-        return processes.main(words)
+        return processes.measure_here(plan)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What becomes of every ONNX file in a folder: a Markdown table, one line a network.
+"""Results of every ONNX file in a folder: a Markdown table, one line a network.
 
 usage: python benchmarks/foreign.py FOLDER -o runs/foreign > benchmarks/foreign.md
 
@@ -16,23 +16,23 @@ import sys
 from pathlib import Path
 
 from edgekd.core.artifact import read_artifact
-from edgekd.report.figures import conditions_line
+from edgekd.report.conditions import conditions_line
 from edgekd.results.result import BenchmarkResult, EngineRow, read_result
 
-_HEADS = ("network", "adopted as", "FP32 ms", "FP16 ms", "INT8 ms", "INT8 SNR dB", "TensorRT-RTX: FP32, FP16, INT8")
+_HEADS = ("network", "imported as", "FP32 ms", "FP16 ms", "INT8 ms", "INT8 SNR dB", "TensorRT-RTX: FP32, FP16, INT8")
 _SCHEMES = ("fp32", "fp16", "int8")
 _LONG = 110
 _INTRO = """# Foreign networks
 
-What becomes of {count} ONNX files that other people's exporters made, by `python benchmarks/foreign.py FOLDER`, {date}.
+Results of {count} ONNX files from other projects' exporters, measured by `python benchmarks/foreign.py FOLDER`, {date}.
 Latency is p50 on onnxruntime's CPU provider, {conditions}. INT8 was calibrated on edgekd's own photographs, fed as 0..1
-because nobody told us each network's preprocessing: its SNR (against FP32, on the same photographs) says what to expect
-of a calibration that is only a guess, not what the network can reach. Q/DQ stands where TensorRT fuses it, which
-onnxruntime's CPU kernels mostly do not: INT8 is no gain there. A network that takes no picture is not calibrated on
-made-up numbers. An output that is a probability is held against a full scale of 1.
+because the preprocessing of these networks is unknown: its SNR (against FP32, on the same photographs) shows what such
+a calibration gives, not what the network can reach. Q/DQ nodes are placed where TensorRT fuses them, which
+onnxruntime's CPU kernels mostly do not: INT8 is no gain there. A network whose input is not an image is not calibrated
+on random numbers. The error of an output that is a probability is relative to a full scale of 1.
 
-TensorRT-RTX on this machine proves that TensorRT's parser and strongly-typed builder take the graph; it is not a Jetson
-engine.
+TensorRT-RTX shows that TensorRT's parser and strongly-typed builder accept the graph. Its engines do not run on a
+Jetson.
 
 """
 
@@ -46,8 +46,8 @@ def line(path: Path, out: Path) -> str:
         return f"| {path.stem} | refused (exit {done.returncode}): {reason} | | | | | |"
     result = read_result(out / "result.json")
     p50 = {candidate.precision: f"{candidate.percentile_ms(50):.3g}" for candidate in result.candidates}
-    adopted = str(read_artifact(out / "model" / "adopted.onnx").facts["summary"])
-    cells = [path.stem, adopted.rpartition(", outputs")[0].replace(" (--dim NAME=SIZE to change)", "")]
+    imported = str(read_artifact(out / "model" / "imported.onnx").facts["summary"])
+    cells = [path.stem, imported.rpartition(", outputs")[0].replace(" (--dim NAME=SIZE to change)", "")]
     cells += [p50.get(scheme, _why_not(result, scheme)) for scheme in _SCHEMES]
     cells += [_snr(out / "model" / "int8.onnx"), ", ".join(_accepted(result, scheme) for scheme in _SCHEMES)]
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"

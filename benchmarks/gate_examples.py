@@ -1,10 +1,10 @@
-"""Measure the examples of ``edgekd gate``: a baseline, and four results that it answers with 0, 1, 4 and 5.
+"""Measure the examples of ``edgekd gate``: a baseline, and four results that it judges with exit code 0, 1, 4 and 5.
 
     python benchmarks/gate_examples.py
 
 All are real: a network of eight convolutions timed twice (accepted.json, pass.json), one of nine (regress.json), the
-nine again in two processes, which cannot tell (inconclusive.json), and the eight with other threads (unlike.json).
-Run it on a machine that does nothing else; it says so where a verdict is not the one that the file is to show.
+nine again in two processes, too few to decide (inconclusive.json), and the eight with other threads (unlike.json).
+Run it on a machine that does nothing else; it reports a verdict that is not the one its file should show.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgekd.cli import _run as edgekd
 
 FOLDER = Path(__file__).resolve().parent / "gate"
 LIMITS = FOLDER / "limits.toml"
-# File → what `edgekd gate` answers, how many convolutions the network has, how it was timed.
+# File → exit code of `edgekd gate`, how many convolutions the network has, how it was timed.
 EXAMPLES: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "pass": (0, 8, ()),
     "regress": (1, 9, ()),
@@ -36,7 +36,7 @@ def words(name: str) -> list[str]:
 
 
 def main() -> int:
-    """Measure all five; return 0 where every verdict is the one that is to be shown."""
+    """Measure all five; return 0 where every verdict is the expected one."""
     _measure("accepted", 8, ())
     wrong = 0
     for name, (expected, layers, sets) in EXAMPLES.items():
@@ -44,7 +44,7 @@ def main() -> int:
         found = edgekd(words(name))
         if found != expected:
             wrong += 1
-            print(f"{name}.json is answered with {found}, {expected} is to be shown: measure again, on a calm machine")
+            print(f"{name}.json gives exit code {found}, {expected} was expected: measure again on a quiet machine")
     return 1 if wrong else 0
 
 
@@ -53,7 +53,7 @@ def _measure(name: str, layers: int, sets: Sequence[str]) -> None:
         onnx, engine = Path(folder) / "net.onnx", Path(folder) / "net.engine"
         chain = [Layer(3, 3, 16), *[Layer(3, 16, 16)] * (layers - 1)]
         onnx.write_bytes(network(chain, (1, 16, 96, 96)).SerializeToString())
-        quick = ("bench.threads=1", "bench.blocks=6", "bench.block_ms=20", "bench.width=9", *sets)
+        quick = ("bench.threads=1", "bench.min_rounds=6", "bench.block_ms=20", "bench.ci_half_width=9", *sets)
         options = [word for text in quick for word in ("--set", text)]
         for command in (
             ["build", str(onnx), "-o", str(engine)],

@@ -2,7 +2,7 @@
 
     python benchmarks/harness_cost.py [--onnx MODEL.onnx] [--rounds 30] [--block-ms 200] [--json]
 
-Both loops run in one process, in turns and in balanced order, on the same session and the same feeds. Two ratios, each
+Both loops run in one process, interleaved in balanced order, on the same session and the same feeds. Two ratios, each
 with its 95 % interval over blocks: of the mean latency that the loops report, and of the wall time of whole blocks, in
 which everything counts that the harness does (its list, its session's wrapper, resting the garbage collector, the look
 at the machine after each block). What one look takes is told apart. Run it on a quiet machine.
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekd.backends.onnxruntime import BACKEND
-from edgekd.bench.timing import Bout, time_block
+from edgekd.bench.timing import Inference, time_block
 from edgekd.core.config import BenchConfig
 from edgekd.core.protocols import Feeds
 from edgekd.machine.watch import MachineWatch
@@ -61,22 +61,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{name:8} harness / bare: {ratio:.4f} ({low:.4f}–{high:.4f}), limit {LIMIT}")
         print(
             f"{found['bare_us']:.1f} us an inference, {found['iterations']} a block, {found['rounds']} rounds; "
-            f"one look at the machine {found['look_us']:.0f} us"
+            f"one reading of the machine {found['reading_us']:.0f} us"
         )
     return 0 if max(found[name]["low"] for name in ("reported", "wall")) <= LIMIT else 1
 
 
 def compare_loops(model: Path, rounds: int, block_ms: float, threads: int) -> dict[str, Any]:
-    """Time both loops in turns; return the ratio of time per inference with its 95 % interval."""
+    """Time both loops interleaved; return the ratio of time per inference with its 95 % interval."""
     with tempfile.TemporaryDirectory() as folder:
         engine = Path(folder) / "model.engine"
         BACKEND.build(model, (), engine, threads=threads)
         session = BACKEND.open(engine, threads=threads)
     bare: onnxruntime.InferenceSession = session._session  # type: ignore[attr-defined]
     feeds = _feeds(bare)
-    bout = Bout(session, feeds)
+    inference = partial(session.run, feeds)
     watch = MachineWatch(BenchConfig())
-    loops: dict[str, Loop] = {"bare": partial(_bare_loop, bare, feeds), "harness": partial(_watched, bout, watch)}
+    loops: dict[str, Loop] = {"bare": partial(_bare_loop, bare, feeds), "harness": partial(_watched, inference, watch)}
     iterations = max(10, math.ceil(block_ms * 1e6 / _block(loops["bare"], 50)[0]))
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in loops}
     order = list(loops)
@@ -94,20 +94,20 @@ def compare_loops(model: Path, rounds: int, block_ms: float, threads: int) -> di
         name: dict(zip(("ratio", "low", "high"), ratio_of([harness[:, i]], [bare_ns[:, i]], paired=True), strict=True))
         for i, name in enumerate(("reported", "wall"))
     }
-    look_us = float(np.median([_block(lambda _: [0] if watch() else [], 1)[1] for _ in range(200)])) / 1e3
+    reading_us = float(np.median([_block(lambda _: [0] if watch.read() else [], 1)[1] for _ in range(200)])) / 1e3
     return {
         **ratios,
-        "look_us": look_us,
+        "reading_us": reading_us,
         "bare_us": float(np.median(bare_ns[:, 0])) / 1e3,
         "iterations": iterations,
         "rounds": rounds,
     }
 
 
-def _watched(bout: Bout, watch: MachineWatch, iterations: int) -> list[int]:
+def _watched(inference: Inference, watch: MachineWatch, iterations: int) -> list[int]:
     """Do what ``measure`` does with one block."""
-    samples = time_block(bout, iterations)
-    watch()
+    samples = time_block(inference, iterations)
+    watch.read()
     return samples
 
 

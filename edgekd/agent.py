@@ -1,7 +1,7 @@
-"""The board's door: ``python -m edgekd.agent``, on argparse, with numpy and one engine library and nothing else.
+"""The command line on a board: ``python -m edgekd.agent``, with numpy and one engine library and nothing else.
 
-Verbs: ``selftest``, ``doctor``, ``build``, ``bench``. The answer goes to stdout, one line of JSON where ``--json`` asks
-for it; talk goes to stderr; exit codes are those of ``core/errors.py``.
+Verbs: ``selftest``, ``doctor``, ``build``, ``bench``, ``gate``. The answer goes to stdout, as one line of JSON with
+``--json``; progress goes to stderr, one JSON object a line; exit codes are those of ``core/errors.py``.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from typing import Any
 import numpy as np
 
 from edgekd import __version__
-from edgekd.bench import suite
+from edgekd.bench import paired, suite
 from edgekd.core import family, units
-from edgekd.core.artifact import Artifact, read_artifact, save_manifest, sha256_of, write_atomic
+from edgekd.core.artifact import Artifact, publish, read_artifact
 from edgekd.core.config import BenchConfig
 from edgekd.core.errors import EXIT_BUG, EXIT_INTERRUPTED, EdgeKDError, IntegrityError
+from edgekd.core.reporter import JsonReporter, QuietReporter
+from edgekd.core.samples import SampleArchive
 from edgekd.core.tensor import TensorSpec
 from edgekd.machine.doctor import doctor
+from edgekd.results import gate
 from edgekd.results.result import BenchmarkResult, read_result
 from edgekd.runtime import build
 
@@ -38,10 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(argv)
         answer, line = options.verb(options)
         print(json.dumps(answer) if options.json else line)
+        return int(answer.get("exit_code", 0))
     except EdgeKDError as err:
         print(f"edgekd.agent: {' '.join(str(err).split())}", file=sys.stderr)
         return err.exit_code
-    except BrokenPipeError:  # whoever read stdout has gone; nothing may be written there when Python ends, either
+    except BrokenPipeError:  # the reader of stdout has gone; Python must not write there when it ends, either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("edgekd.agent: interrupted; what was finished stands", file=sys.stderr)
@@ -53,17 +57,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def selftest() -> BenchmarkResult:
-    """Take a network that is not there through build and bench on the null backend, in a folder of its own.
+    """Take a made-up network through build and bench on the null backend, in a temporary folder.
 
     Raises:
         IntegrityError: The result read back is not the one that was measured.
     """
     with tempfile.TemporaryDirectory(prefix="edgekd-selftest-") as folder:
-        onnx = _pretended_network(Path(folder) / "selftest.onnx")
+        onnx = _made_up_network(Path(folder) / "selftest.onnx")
         engine = build.run(onnx, "null", Path(folder) / "selftest.engine", threads=1)
         result_path = Path(folder) / "result.json"
-        plan = BenchConfig("null", processes=1, blocks=2, block_ms=1.0, warmup_ms=1.0, threads=1, energy_s=0.0)
-        artifact = _bench([read_artifact(engine.path)], suite.Setting("selftest", plan), result_path)
+        config = BenchConfig("null", processes=1, min_rounds=2, block_ms=1.0, warmup_ms=1.0, threads=1, energy_s=0.0)
+        candidates, plan = suite.plan_of([read_artifact(engine.path)], config, title="selftest")
+        artifact = suite.run(candidates, plan, result_path, QuietReporter())
         result = read_result(result_path)
         if read_artifact(result_path) != artifact or len(result.candidates) != 1:
             raise IntegrityError(
@@ -72,20 +77,11 @@ def selftest() -> BenchmarkResult:
     return result
 
 
-def _pretended_network(path: Path) -> Artifact:
+def _made_up_network(path: Path) -> Artifact:
     """Write a file that stands for a network: the null backend reads its manifest only."""
-    write_atomic(path, "a network for the null backend\n")
     inputs = (TensorSpec("image", (1, 3, 8, 8), "float32"),)
     outputs = (TensorSpec("enlarged", (1, 3, 16, 16), "float32"), TensorSpec("label", (1,), "int64"))
-    artifact = Artifact("onnx", path, sha256_of(path), inputs, outputs)
-    save_manifest(artifact)
-    return artifact
-
-
-def _bench(engines: Sequence[Artifact], setting: suite.Setting, out: Path) -> Artifact:
-    subjects = suite.subjects(engines)
-    made_by = suite.provenance(subjects, setting, dataclasses.asdict(setting.config))
-    return suite.run(subjects, setting, made_by, out, suite.Told(lambda line: print(line, file=sys.stderr)))
+    return publish(Artifact("onnx", path, inputs=inputs, outputs=outputs), "a network for the null backend\n")
 
 
 def _selftest_verb(options: argparse.Namespace) -> tuple[Any, str]:
@@ -107,16 +103,24 @@ def _build_verb(options: argparse.Namespace) -> tuple[Any, str]:
 
 def _bench_verb(options: argparse.Namespace) -> tuple[Any, str]:
     engines = [read_artifact(path) for path in options.engines]
-    plan = BenchConfig(options.backend or suite.backend_of(engines), threads=options.threads, budget_s=options.budget_s)
-    feeds = read_artifact(options.samples) if options.samples else None
-    _bench(engines, suite.Setting(options.title, plan, feeds), options.output)
-    found = read_result(options.output).candidates
-    answer = {
-        "result": str(options.output),
-        "p50_ms": {candidate.name: candidate.percentile_ms(50) for candidate in found},
-    }
-    shown = ", ".join(f"{candidate.name} {units.ms(candidate.percentile_ms(50))} ms" for candidate in found)
-    return answer, f"{options.output}: p50 of {shown}"
+    samples = SampleArchive(options.samples) if options.samples else None
+    config = BenchConfig(threads=options.threads, budget_s=options.budget_s)
+    candidates, plan = suite.plan_of(engines, config, samples, options.title)
+    suite.run(candidates, plan, options.output, JsonReporter())
+    rows = read_result(options.output).candidates
+    answer = {"result": str(options.output), "p50_ms": {row.name: row.percentile_ms(50) for row in rows}}
+    medians = ", ".join(f"{row.name} {units.ms(row.percentile_ms(50))} ms" for row in rows)
+    return answer, f"{options.output}: p50 of {medians}"
+
+
+def _gate_verb(options: argparse.Namespace) -> tuple[Any, str]:
+    engines = (read_artifact(options.new), read_artifact(options.against))
+    limits = gate.Limits(latency=options.latency)
+    samples = SampleArchive(options.samples) if options.samples else None
+    config = dataclasses.replace(paired.CONFIG, threads=options.threads, budget_s=options.budget_s)
+    verdict = paired.run(engines, limits, config, options.output, JsonReporter(), samples)
+    answer = {"status": verdict.status, "exit_code": verdict.exit_code, "result": str(options.output)}
+    return answer, f"{options.output}: {verdict.status}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -144,13 +148,21 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--backend", required=True, help=f"one of {known}")
     verb.set_defaults(verb=_build_verb)
 
-    verb = verbs.add_parser("bench", parents=[engine], help="engines → result.json, in turns in several processes")
+    measured = argparse.ArgumentParser(add_help=False, parents=[engine])
+    measured.add_argument("--samples", type=Path, help="a samples archive to feed and to score; zeros otherwise")
+
+    verb = verbs.add_parser("bench", parents=[measured], help="engines → result.json, interleaved, several processes")
     verb.add_argument("engines", type=Path, nargs="+", metavar="ENGINE")
-    verb.add_argument("--backend", help=f"one of {known}; the one that built them otherwise")
-    verb.add_argument("--samples", type=Path, help="archive of feeds with its manifest; zeros otherwise")
-    verb.add_argument("--budget-s", type=float, default=90.0, help="begin no round after this long")
+    verb.add_argument("--budget-s", type=float, default=BenchConfig().budget_s, help="start no round after this long")
     verb.add_argument("--title", default="bench")
     verb.set_defaults(verb=_bench_verb)
+
+    verb = verbs.add_parser("gate", parents=[measured], help="a new engine and the accepted one → pass, regress ...")
+    verb.add_argument("new", type=Path, metavar="NEW")
+    verb.add_argument("against", type=Path, metavar="ACCEPTED")
+    verb.add_argument("--latency", type=float, default=0.03, help="how much slower it may be, as a share")
+    verb.add_argument("--budget-s", type=float, default=paired.CONFIG.budget_s, help="for all analyses together")
+    verb.set_defaults(verb=_gate_verb)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Device memory, one stream and events, by pycuda. It loads libcuda at import: call ``require_driver`` before."""
+"""Device memory, one stream and events, by pycuda. Importing it loads libcuda: call ``require_driver`` before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from edgekd.core.tensor import TensorSpec
 
 
 class Buffer:
-    """Page-locked host memory and device memory for one tensor, both grown when a larger shape comes."""
+    """Page-locked host memory and device memory for one tensor; both grow when a larger shape is needed.
+
+    Attributes:
+        array: View of the host memory in the present shape.
+    """
 
     def __init__(self, spec: TensorSpec) -> None:
         self._dtype = np.dtype(spec.dtype)
@@ -21,22 +25,23 @@ class Buffer:
         self.array: NDArray[Any] = np.empty(0, self._dtype)
 
     def resize(self, shape: tuple[int, ...]) -> None:
-        """Make ``array``, a view of the host memory, have ``shape``."""
+        """Give ``array`` the shape ``shape``; its content is undefined afterwards."""
         size = int(np.prod(shape, dtype=np.int64))
         if self._host is None or self._host.size < size:
-            # A tensor without elements still needs an address that is not null.
+            # TensorRT rejects null addresses, also for a tensor without elements.
+            # The copies below are asynchronous only from and to page-locked memory.
             self._host = cuda.pagelocked_empty(max(size, 1), self._dtype)
             self._device = cuda.mem_alloc(self._host.nbytes)
         self.array = self._host[:size].reshape(shape)
 
     @property
     def device_address(self) -> int:
-        """Where the tensor lies on the device."""
+        """The tensor's address on the device."""
         return int(self._device)
 
     @property
     def host_address(self) -> int:
-        """Where the tensor lies on the host (TensorRT reads shape tensors there)."""
+        """The tensor's address on the host, where TensorRT reads shape tensors."""
         return int(self._host.ctypes.data)
 
     def upload(self, stream: Any) -> None:
@@ -51,29 +56,34 @@ class Buffer:
 
 
 class Device:
-    """The first GPU's primary context, which TensorRT uses too, and one stream."""
+    """The first GPU's primary context, which TensorRT uses too, and one stream.
+
+    Attributes:
+        stream: All work is queued here.
+    """
 
     def __init__(self) -> None:
         cuda.init()
+        # Not a context of our own: TensorRT allocates in the primary one, and addresses are valid in one context only.
         self._context = cuda.Device(0).retain_primary_context()
         self._context.push()
         self.stream = cuda.Stream()
 
     def mark(self) -> Any:
-        """Queue an event that holds the time at which the stream reaches it."""
+        """Queue and return an event, which records the time at which the stream reaches it."""
         event = cuda.Event()
         event.record(self.stream)
         return event
 
     def wait(self) -> None:
-        """Return when the stream is idle."""
+        """Block until the stream is idle."""
         self.stream.synchronize()
 
     def close(self) -> None:
-        """Leave the context; its memory goes with the buffers."""
+        """Leave the context; device memory is freed with the buffers."""
         self._context.pop()
 
 
 def between_ms(start: Any, end: Any) -> float:
-    """Return the milliseconds between two reached events."""
+    """Return the milliseconds between two events that the stream has reached."""
     return float(end.time_since(start))

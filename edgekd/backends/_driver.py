@@ -1,6 +1,7 @@
-"""Whether this machine has an NVIDIA driver and a GPU, asked of the driver itself before any library that assumes it.
+"""Whether this machine has an NVIDIA driver and a GPU, asked from the driver itself.
 
-TensorRT without a driver answers with null pointers, and its lean runtime with a segmentation fault: ask first.
+Ask before calling a library that assumes a driver: without one TensorRT returns null pointers, and its lean runtime
+crashes with a segmentation fault.
 """
 
 from __future__ import annotations
@@ -12,28 +13,26 @@ from edgekd.core.errors import MachineError
 _DRIVER = "libcuda.so.1"
 
 
-def require_driver(wanted_by: str) -> None:
-    """Return if the CUDA driver starts and sees a GPU.
+def require_driver(action: str) -> None:
+    """Return if the CUDA driver starts and finds a GPU.
 
     Args:
-        wanted_by: What needs it, first words of the message ("TensorRT").
+        action: What needs the driver, as the subject of the error message ("running a TensorRT engine").
 
     Raises:
-        MachineError: There is no driver, it does not start, or it sees no GPU.
+        MachineError: There is no driver, it does not start, or it finds no GPU.
     """
-    otherwise = "run this on a machine with an NVIDIA GPU, or choose the backend 'onnxruntime'"
+    advice = "run this on a machine with an NVIDIA GPU, or choose another backend (`edgekd doctor` lists them)"
     try:
         driver = ctypes.CDLL(_DRIVER)
     except OSError as err:
         raise MachineError(
-            f"{wanted_by} needs an NVIDIA GPU, and this machine has no driver ({_DRIVER}); {otherwise}"
+            f"{action} needs an NVIDIA GPU, and this machine has no driver ({_DRIVER}); {advice}"
         ) from err
     status = int(driver.cuInit(0))
     if status != 0:
-        raise MachineError(
-            f"{wanted_by} needs an NVIDIA GPU, and the driver did not start (cuInit: {status}); {otherwise}"
-        )
+        raise MachineError(f"{action} needs an NVIDIA GPU, and the driver did not start (cuInit: {status}); {advice}")
     devices = ctypes.c_int(0)
     driver.cuDeviceGetCount(ctypes.byref(devices))
     if devices.value < 1:
-        raise MachineError(f"{wanted_by} needs an NVIDIA GPU, and the driver sees none; {otherwise}")
+        raise MachineError(f"{action} needs an NVIDIA GPU, and the driver finds none; {advice}")

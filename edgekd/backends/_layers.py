@@ -1,4 +1,4 @@
-"""What an engine really runs, layer by layer: read from TensorRT-RTX's build log or TensorRT's engine inspector."""
+"""The layers of a built engine, read from TensorRT-RTX's build log or TensorRT's engine inspector."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# The first two are the log's words, the others the inspector's.
 _CONVOLUTION_KINDS = ("correlation", "deconv", "convolution", "deconvolution")
-# A fused kernel's name has four letters of each operator in it: __myl_CorrSilu is a convolution with SiLU.
+# A fused kernel's name holds four letters of each operator: __myl_CorrSilu is a convolution with SiLU.
 _FUSED_CONVOLUTION = re.compile(r"__myl_\w*(Corr|Deco)")
 _BOOKKEEPING = frozenset(("signal", "wait"))  # stream synchronisation, not work
+# Name: conv_myl0_1, LayerType: correlation, Inputs: [{ ..., Datatype: Int8, ...}], Constants: [...], Outputs: ...
 _LOG_LAYER = re.compile(
     r"^\s*Name: (?P<name>.*?), LayerType: (?P<kind>\w+), Inputs: \[(?P<inputs>.*?)\], "
     r"Constants: \[(?P<constants>.*?)\], Outputs: "
 )
 _LOG_DTYPE = re.compile(r"Datatype: (\w+)")
-_WORD_DTYPES = {"int8": "Int8", "fp16": "Half", "half": "Half", "fp32": "Float", "float": "Float"}
+# The inspector's words for an element type → the log's.
+_DTYPE_WORDS = {"int8": "Int8", "fp16": "Half", "half": "Half", "fp32": "Float", "float": "Float"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +28,9 @@ class Layer:
     """One layer of a built engine.
 
     Attributes:
-        name: The engine's own name for it.
-        kind: The engine's own word for it.
-        inputs: Element type of each input, TensorRT's word ("Float", "Half", "Int8").
+        name: The engine's name for it.
+        kind: The engine's word for its type.
+        inputs: Element type of each input in TensorRT's words ("Float", "Half", "Int8").
         constants: Element type of each constant; the first is the weights.
     """
 
@@ -38,15 +41,16 @@ class Layer:
 
     @property
     def is_convolution(self) -> bool:
-        """Whether it computes a convolution or a transposed one, alone or fused with what follows it."""
+        """Whether it computes a convolution or a transposed convolution, alone or fused with the operators after it."""
         return self.kind.lower() in _CONVOLUTION_KINDS or (
             self.kind == "runtime_fusion" and _FUSED_CONVOLUTION.match(self.name) is not None
         )
 
     @property
     def is_int8(self) -> bool:
-        """Whether data and weights are both INT8: the multiplications are INT8's."""
-        return "Int8" in self.inputs and (not self.constants or self.constants[0] == "Int8")
+        """Whether data and weights are both INT8, so that it multiplies in INT8."""
+        weights_are_int8 = not self.constants or self.constants[0] == "Int8"
+        return "Int8" in self.inputs and weights_are_int8
 
     @property
     def is_fp16(self) -> bool:
@@ -55,23 +59,33 @@ class Layer:
 
 
 def layers_in_log(messages: Iterable[str]) -> list[Layer]:
-    """Read the layers TensorRT-RTX prints when it builds with a verbose logger and detailed profiling verbosity."""
-    matches = (_LOG_LAYER.match(line) for message in messages for line in message.splitlines())
-    layers = (
-        Layer(m["name"], m["kind"], tuple(_LOG_DTYPE.findall(m["inputs"])), tuple(_LOG_DTYPE.findall(m["constants"])))
-        for m in matches
-        if m is not None
-    )
-    return [layer for layer in layers if layer.kind not in _BOOKKEEPING]
+    """Return the layers that TensorRT-RTX lists in its build log.
+
+    Args:
+        messages: The log of a build with a verbose logger and detailed profiling verbosity.
+    """
+    layers = []
+    for message in messages:
+        for line in message.splitlines():
+            found = _LOG_LAYER.match(line)
+            if found is None or found["kind"] in _BOOKKEEPING:
+                continue
+            inputs, constants = _LOG_DTYPE.findall(found["inputs"]), _LOG_DTYPE.findall(found["constants"])
+            layers.append(Layer(found["name"], found["kind"], tuple(inputs), tuple(constants)))
+    return layers
 
 
 def layers_in_inspection(text: str) -> list[Layer]:
-    """Read the JSON of ``EngineInspector.get_engine_information``; an engine without details has names alone."""
+    """Return the layers in the JSON of ``EngineInspector.get_engine_information``.
+
+    Args:
+        text: The JSON. An engine that was built without detailed profiling verbosity lists only names.
+    """
     return [_inspected(layer) for layer in json.loads(text).get("Layers", [])]
 
 
 def layer_facts(layers: Sequence[Layer]) -> dict[str, int]:
-    """Count what the manifest says of an engine: its layers, and in which precision its convolutions run."""
+    """Count an engine's layers, and its convolutions and layers by precision, for its manifest."""
     convolutions = [layer for layer in layers if layer.is_convolution]
     return {
         "engine_layers": len(layers),
@@ -84,15 +98,20 @@ def layer_facts(layers: Sequence[Layer]) -> dict[str, int]:
 
 
 def summary(facts: Mapping[str, Any]) -> str:
-    """Say in one line what ``layer_facts`` counted, beside the ``convolutions`` of the graph."""
-    total, int8, fp16 = (facts[f"{kind}convolutions"] for kind in ("engine_", "int8_", "fp16_"))
-    shares = [f"{n} {name}" for n, name in ((int8, "INT8"), (fp16, "FP16"), (total - int8 - fp16, "FP32")) if n]
+    """Return the counts of an engine's convolutions in one line.
+
+    Args:
+        facts: As ``layer_facts`` returns them, with ``convolutions`` of the graph.
+    """
+    total, int8, fp16 = facts["engine_convolutions"], facts["int8_convolutions"], facts["fp16_convolutions"]
+    counts = {"INT8": int8, "FP16": fp16, "FP32": total - int8 - fp16}
+    by_precision = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
     fused = f" (the graph has {facts['convolutions']})" if facts["convolutions"] != total else ""
-    return f"{total} convolutions{fused}: {', '.join(shares) or 'none'}; {facts['engine_layers']} layers"
+    return f"{total} convolutions{fused}: {by_precision}; {facts['engine_layers']} layers"
 
 
 def _inspected(layer: Any) -> Layer:
-    if not isinstance(layer, dict):
+    if not isinstance(layer, dict):  # a name alone
         return Layer(str(layer), "", (), ())
     inputs = tuple(_dtype_in(tensor) for tensor in layer.get("Inputs", []))
     weights = layer.get("Weights")
@@ -102,6 +121,9 @@ def _inspected(layer: Any) -> Layer:
 
 
 def _dtype_in(tensor: Any) -> str:
-    """Find the element type in "Format/Datatype" (10.x: "... row major Int8 format") or "Datatype" (11.x)."""
+    """Return the element type in "Format/Datatype" (10.x: "... row major Int8 format") or "Datatype" (11.x)."""
     words = str(tensor.get("Datatype") or tensor.get("Format/Datatype") or "").lower().split()
-    return next((_WORD_DTYPES[word] for word in words if word in _WORD_DTYPES), "")
+    for word in words:
+        if word in _DTYPE_WORDS:
+            return _DTYPE_WORDS[word]
+    return ""

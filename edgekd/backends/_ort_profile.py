@@ -1,7 +1,7 @@
-"""onnxruntime's profile: a list of trace events, and from it the time of every node in every inference.
+"""The time of every node in every inference, from the trace events of onnxruntime's profile.
 
-Source: onnxruntime's documentation, "Profiling Tools", and what 1.20 to 1.31 write: an event "model_run" an inference,
-and inside it one "<node>_kernel_time" a node that ran, in whole microseconds, on one clock.
+Source: onnxruntime's documentation, "Profiling Tools", and the files that 1.20 to 1.31 write: one event "model_run" per
+inference, and within it one "<node>_kernel_time" per node that ran, in whole microseconds on one clock.
 """
 
 from __future__ import annotations
@@ -12,28 +12,31 @@ from typing import Any
 
 from edgekd.core.protocols import NodeRuns
 
+# onnxruntime renames nodes that it converts to half precision; the network's name follows this prefix.
 _CAST = "InsertedPrecisionFreeCast_"
 _SUFFIX = "_kernel_time"
-# Operators with a body, whose nodes have events of their own.
-_HOLDERS = ("If", "Loop", "Scan", "SequenceMap")
+# Operators with a body whose nodes have events of their own.
+_CONTAINERS = ("If", "Loop", "Scan", "SequenceMap")
 
 
 def nodes_in_profile(events: Sequence[Mapping[str, Any]]) -> tuple[NodeRuns, ...]:
-    """Read the events of one session.
+    """Return the nodes of one session with one time per inference.
 
-    A node without a name is called by its operator and its place in the graph. An If or Loop is without what its body
-    took; a node that did not run in an inference took 0 ms.
+    onnxruntime names an unnamed node by its operator and position. The time of an If or Loop excludes its body; a node
+    that did not run in an inference took 0 ms.
+
+    Args:
+        events: The profile's trace events.
     """
     starts_us = sorted(int(event["ts"]) for event in events if event["name"] == "model_run")
     times_us: dict[tuple[str, str, str], list[int]] = {}
     for event, own_us in _own_times(event for event in events if event["name"].endswith(_SUFFIX)):
-        run = bisect_right(starts_us, int(event["ts"])) - 1
-        of = event["args"]
-        # Half precision names a node anew, and the old name behind it tells which one of the network it is.
+        run = bisect_right(starts_us, int(event["ts"])) - 1  # the last inference that began before it
+        args = event["args"]
         node = (
             event["name"].removesuffix(_SUFFIX).removeprefix(_CAST),
-            str(of.get("op_name", "")),
-            str(of.get("node_index", "")),
+            str(args.get("op_name", "")),
+            str(args.get("node_index", "")),
         )
         if run >= 0:
             times_us.setdefault(node, [0] * len(starts_us))[run] += own_us
@@ -41,21 +44,21 @@ def nodes_in_profile(events: Sequence[Mapping[str, Any]]) -> tuple[NodeRuns, ...
 
 
 def _own_times(nodes: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], int]]:
-    """Yield each node with its time less that of the nodes that ran inside it, in the order they began."""
+    """Return each node's event with its time minus that of the nodes inside it, ordered by start."""
     ordered = sorted(nodes, key=lambda event: int(event["ts"]))
     own_us = [int(event["dur"]) for event in ordered]
-    holders: list[int] = []
+    open_containers: list[int] = []  # indices into ``ordered``, the innermost last
     for i, event in enumerate(ordered):
         end_us = int(event["ts"]) + int(event["dur"])
-        while holders and _end_us(ordered[holders[-1]]) < end_us:
-            holders.pop()
-        if holders:
-            own_us[holders[-1]] -= own_us[i]
-        if event["args"].get("op_name") in _HOLDERS:
-            holders.append(i)
+        while open_containers and _end_us(ordered[open_containers[-1]]) < end_us:
+            open_containers.pop()
+        if open_containers:
+            own_us[open_containers[-1]] -= own_us[i]
+        if event["args"].get("op_name") in _CONTAINERS:
+            open_containers.append(i)
     return zip(ordered, (max(us, 0) for us in own_us), strict=True)
 
 
 def _end_us(event: Mapping[str, Any]) -> int:
-    # Start and length are both cut to whole microseconds.
+    # Start and duration are both truncated to whole microseconds: the end may be up to 2 us later than their sum.
     return int(event["ts"]) + int(event["dur"]) + 2

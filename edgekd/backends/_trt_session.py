@@ -1,10 +1,9 @@
-"""An open engine of TensorRT or TensorRT-RTX: tensor addresses, one stream, events for the device's own times."""
+"""An open engine of TensorRT or TensorRT-RTX: tensor addresses, one stream, and events that time the device."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import itertools
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,13 +25,20 @@ _DTYPES = {
     "BOOL": "bool",
 }
 
-# trtexec's three flags, as ``EngineSession.run`` has them; part of a measurement's conditions. pycuda makes the context
-# without a scheduling flag: CU_CTX_SCHED_AUTO, with which the driver chooses whether to spin, to yield or to block.
+# trtexec's three flags as ``EngineSession.run`` uses them; part of a measurement's conditions. pycuda creates the
+# context without a scheduling flag, that is CU_CTX_SCHED_AUTO: the driver chooses whether to spin, yield or block.
 GPU_TIMING = {"cuda_graph": "off", "spin_wait": "as the driver chooses", "transfers": "included"}
 
 
 class EngineSession:
-    """One engine, one execution context, one stream."""
+    """One engine, one execution context, one stream.
+
+    Args:
+        trt: The library's module.
+        cuda: ``edgekd.backends._cuda``, which only imports where there is a driver.
+        device: The GPU's context and stream.
+        owned: The runtime and the engine, which the session frees in ``close``.
+    """
 
     def __init__(self, trt: Any, cuda: Any, device: Any, owned: tuple[Any, Any]) -> None:
         self._cuda, self._device = cuda, device
@@ -42,6 +48,7 @@ class EngineSession:
             raise MachineError("the GPU has too little free memory for this engine; close what else uses it")
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         modes = {name: self._engine.get_tensor_mode(name) for name in names}
+        # Shape tensors: TensorRT reads them on the host, before the device starts.
         self._on_host = {name for name in names if self._engine.get_tensor_location(name) == trt.TensorLocation.HOST}
         self.inputs = tuple(_spec(self._engine, name, 0) for name in names if modes[name] == trt.TensorIOMode.INPUT)
         self.outputs = tuple(
@@ -58,20 +65,29 @@ class EngineSession:
         self._execute()
         self._download()
         self._device.wait()
+        # Copies, because the next run overwrites the buffers.
         return {spec.name: self._buffers[spec.name].array.copy() for spec in self.outputs}
 
     def run_timed(self, feeds: Feeds) -> DeviceTimes:
         """Infer once and return the device's own times; see ``core.protocols.TimedSession``."""
         self._prepare(feeds)
-        marks = [self._device.mark()]
-        for step in (self._upload, self._execute, self._download):
-            step()
-            marks.append(self._device.mark())
+        start = self._device.mark()
+        self._upload()
+        uploaded = self._device.mark()
+        self._execute()
+        executed = self._device.mark()
+        self._download()
+        downloaded = self._device.mark()
         self._device.wait()
-        return DeviceTimes(*(self._cuda.between_ms(start, end) for start, end in itertools.pairwise(marks)))
+        between_ms = self._cuda.between_ms
+        return DeviceTimes(
+            h2d_ms=between_ms(start, uploaded),
+            gpu_compute_ms=between_ms(uploaded, executed),
+            d2h_ms=between_ms(executed, downloaded),
+        )
 
     def close(self) -> None:
-        """Free the engine and its memory."""
+        """Free the engine and its memory; closing twice is harmless."""
         if self._engine is None:
             return
         atexit.unregister(self.close)
@@ -83,7 +99,7 @@ class EngineSession:
         self._device.close()
 
     def _prepare(self, feeds: Feeds) -> None:
-        """Copy the feeds into page-locked memory and tell the context every shape and address."""
+        """Copy the feeds into page-locked memory and set every shape and address in the context."""
         if self._engine is None:
             raise RuntimeError("this session is closed")
         self._check(feeds)
@@ -93,11 +109,11 @@ class EngineSession:
             buffer.array[...] = array
             self._context.set_input_shape(spec.name, array.shape)
             self._set_address(spec.name)
-        for spec in self.outputs:
+        for spec in self.outputs:  # their shapes are known once those of all inputs are set
             shape = tuple(self._context.get_tensor_shape(spec.name))
             if any(size < 0 for size in shape):
                 raise InputError(
-                    f"output {spec.name!r} has shape {shape}, known only after the run; cut it from the network"
+                    f"output {spec.name!r} has shape {shape}, which depends on the data; remove it from the network"
                 )
             self._buffers[spec.name].resize(shape)
             self._set_address(spec.name)
@@ -121,19 +137,20 @@ class EngineSession:
                 self._buffers[spec.name].download(self._device.stream)
 
 
-S = TypeVar("S", bound=EngineSession)
+SessionT = TypeVar("SessionT", bound=EngineSession)
 
 
-def open_engine(trt: Any, engine: Path, kind: type[S]) -> S:
-    """Open a serialised engine. Call ``require_driver`` before: without a driver the libraries may crash.
+def open_engine(trt: Any, engine: Path, session_class: type[SessionT]) -> SessionT:
+    """Open a serialized engine. Call ``require_driver`` before: without a driver the libraries may crash.
 
     Args:
         trt: The library's module.
         engine: The file.
-        kind: What to make of it: the session that is timed, or one that is profiled.
+        session_class: ``EngineSession``, or its subclass that profiles.
 
     Raises:
-        TargetMismatch: The library refuses it: built by another version, or for another GPU.
+        MissingDependency: pycuda is not installed.
+        TargetMismatch: The library refuses the file: it was built by another version, or for another GPU.
     """
     # Not at the top of the file: it imports pycuda.driver, which only loads where there is a driver.
     cuda = load_module("edgekd.backends._cuda")
@@ -148,22 +165,23 @@ def open_engine(trt: Any, engine: Path, kind: type[S]) -> S:
                 f"{engine.name} does not open in {trt.__name__} {trt.__version__}: {last_errors(trt, log)}; "
                 "build it on the board that will run it"
             )
-        session = kind(trt, cuda, device, (runtime, opened))
+        session = session_class(trt, cuda, device, (runtime, opened))
         undo.pop_all()
         return session
 
 
 def _spec(engine: Any, name: str, profile: int | None) -> TensorSpec:
-    """Describe one I/O tensor; an input's dynamic dimensions take their ranges from ``profile``."""
+    """Describe one I/O tensor; the ranges of an input's dynamic dimensions are those of optimization ``profile``."""
     sizes = tuple(engine.get_tensor_shape(name))
     shape = tuple(f"{name}_{axis}" if size < 0 else size for axis, size in enumerate(sizes))
     ranges = None
     if profile is not None and min(sizes, default=0) < 0:
+        # (min, opt, max) shapes → one (min, opt, max) per axis.
         bounds = list(zip(*engine.get_tensor_profile_shape(name, profile), strict=False))
         ranges = {dim: DimRange(*bounds[axis]) for axis, dim in enumerate(shape) if isinstance(dim, str)}
-    kind = engine.get_tensor_dtype(name).name
-    if kind not in _DTYPES:
+    element = engine.get_tensor_dtype(name).name
+    if element not in _DTYPES:
         raise InputError(
-            f"tensor {name!r} is {kind}, which numpy cannot hold; keep inputs and outputs in float32 or float16"
+            f"tensor {name!r} is {element}, which numpy lacks; keep inputs and outputs in float32 or float16"
         )
-    return TensorSpec(name, shape, _DTYPES[kind], ranges)
+    return TensorSpec(name, shape, _DTYPES[element], ranges)

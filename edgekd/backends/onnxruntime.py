@@ -1,4 +1,4 @@
-"""onnxruntime on the CPU. The engine is the ONNX graph after onnxruntime's own optimisation for this processor."""
+"""onnxruntime on the CPU. The engine is the ONNX graph after onnxruntime's optimizations for this processor."""
 
 from __future__ import annotations
 
@@ -21,19 +21,23 @@ from edgekd.core.errors import BuildError, InputError, TargetMismatch
 from edgekd.core.protocols import Array, Backend, BuildReport, Device, Feeds, NodeRuns, ProfiledSession, Session
 from edgekd.core.tensor import TensorSpec
 
-_BUILT_BY = "edgekd.engine"
+# Distributions whose versions an engine depends on. A literal: it is read without importing this file.
+LIBRARIES = ("onnxruntime",)
+_BUILT_BY = "edgekd.engine"  # metadata key under which an engine names what built it
 _SEVERITY_ERROR = 3
+_LINE_MAX = 300  # characters of the library's message in an error
+# Optimization levels, tried in this order until one succeeds.
 _LEVELS = (
     ("all", ort.GraphOptimizationLevel.ORT_ENABLE_ALL),
     ("extended", ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED),
     ("basic", ort.GraphOptimizationLevel.ORT_ENABLE_BASIC),
-    # Shape inference of a branch that is never taken can make the optimiser give up on a graph that runs.
+    # The optimizer may fail on a graph that runs, for example in shape inference of a branch that is never taken.
     ("none", ort.GraphOptimizationLevel.ORT_DISABLE_ALL),
 )
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
 _INT8_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
 _DTYPES = {"float": "float32", "double": "float64"}
-# onnxruntime's exceptions have no common base of their own.
+# onnxruntime's exceptions have no common base class.
 _UNREADABLE = (ort_state.InvalidProtobuf, ort_state.NoSuchFile, UnicodeDecodeError)
 _REFUSED = (
     ort_state.Fail,
@@ -55,7 +59,7 @@ class _OrtSession:
         self._check = FeedCheck(self.inputs)
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
-        """Infer once; feeds that are not the engine's raise InputError."""
+        """Infer once; feeds that do not match the engine's inputs raise InputError."""
         if self._session is None:
             raise RuntimeError("this session is closed")
         self._check(feeds)
@@ -83,25 +87,26 @@ class _ProfiledOrtSession(_OrtSession):
 
     def close(self) -> None:
         if self._session is not None:
-            self._session.end_profiling()  # else it writes when it is collected, into a folder that is gone
+            self._session.end_profiling()  # otherwise garbage collection writes the profile into a removed folder
         super().close()
         self._folder.cleanup()
 
 
 class _OnnxRuntime:
     device: Device = "cpu"
-    libraries: tuple[str, ...] = ("onnxruntime",)
-    notice: str = ""
+    libraries: tuple[str, ...] = LIBRARIES
+    caveat: str = ""
 
     def build(self, onnx: Path, inputs: Sequence[TensorSpec], engine: Path, *, threads: int = 0) -> BuildReport:
-        """Let onnxruntime optimise the graph for this processor and write it down."""
+        """Let onnxruntime optimize the graph for this processor, and save the result."""
         refusals: dict[str, str] = {}
         for name, level in _LEVELS:
             try:
-                _optimise(onnx, engine, level)
+                _optimize(onnx, engine, level)
+                # onnxruntime may write a graph that it does not load again.
                 _load(engine, _options(1, ort.GraphOptimizationLevel.ORT_DISABLE_ALL))
             except _UNREADABLE as err:
-                raise InputError(f"{onnx} is not a readable ONNX file ({_line(err)}); give a whole one") from err
+                raise InputError(f"{onnx} is not a readable ONNX file ({_line(err)}); give a complete one") from err
             except _REFUSED as err:
                 refusals[name] = _line(err)
                 continue
@@ -110,12 +115,12 @@ class _OnnxRuntime:
         raise BuildError(f"onnxruntime {ort.__version__} refuses {onnx.name}: {refusals[_LEVELS[-1][0]]}")
 
     def open(self, engine: Path, *, threads: int = 0) -> Session:
-        """Open an engine that was optimised on this machine."""
-        return _OrtSession(_open(engine, _running(threads)))
+        """Open an engine that was optimized on this machine."""
+        return _OrtSession(_open(engine, _run_options(threads)))
 
     def open_profiled(self, engine: Path, *, threads: int = 0) -> ProfiledSession:
-        """Open an engine with the library's profiler on, which costs time of its own."""
-        options = _running(threads)
+        """Open an engine with the library's profiler on, which slows it down."""
+        options = _run_options(threads)
         options.enable_profiling = True
         with contextlib.ExitStack() as undo:
             folder = tempfile.TemporaryDirectory(prefix="edgekd-profile-")
@@ -143,11 +148,11 @@ def _open(engine: Path, options: ort.SessionOptions) -> ort.InferenceSession:
     return session
 
 
-def _running(threads: int) -> ort.SessionOptions:
+def _run_options(threads: int) -> ort.SessionOptions:
     return _options(threads or _cores(), ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
 
 
-def _optimise(onnx: Path, engine: Path, level: ort.GraphOptimizationLevel) -> None:
+def _optimize(onnx: Path, engine: Path, level: ort.GraphOptimizationLevel) -> None:
     options = _options(1, level)
     options.optimized_model_filepath = str(engine)
     _load(onnx, options)
@@ -160,24 +165,24 @@ def _options(threads: int, level: ort.GraphOptimizationLevel) -> ort.SessionOpti
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = _SEVERITY_ERROR
-    # Threads may spin inside a run but not between runs: two candidates timed in turn must not heat each other's cores.
+    # Threads may spin within a run but not between runs: interleaved candidates must not slow each other down.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
 
 
 def _load(model: Path, options: ort.SessionOptions) -> ort.InferenceSession:
     ort.set_default_logger_severity(_SEVERITY_ERROR)
-    # Its fallback would try the same provider again, and print about it on stdout.
+    # Without enable_fallback=0 a failure is retried with the same provider, and a message printed to stdout.
     return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 
 def _report(onnx: Path, engine: Path, level: str, refusals: dict[str, str]) -> BuildReport:
     before, after = op_counts(onnx), op_counts(engine)
-    nodes = (sum(before.values()), sum(after.values()))
+    nodes_before, nodes_after = sum(before.values()), sum(after.values())
     facts: dict[str, Any] = {
-        "optimisation": level,
-        "nodes_before": nodes[0],
-        "nodes_after": nodes[1],
+        "optimization": level,
+        "nodes_before": nodes_before,
+        "nodes_after": nodes_after,
         "ops_before": before,
         "ops_after": after,
         "convolutions": sum(count for op, count in before.items() if op in _CONVOLUTIONS),
@@ -187,26 +192,28 @@ def _report(onnx: Path, engine: Path, level: str, refusals: dict[str, str]) -> B
     }
     if refusals:
         facts["refused_levels"] = refusals
-    return BuildReport(f"{nodes[0]} nodes → {nodes[1]}, optimisation level {level}", facts)
+    return BuildReport(f"{nodes_before} nodes → {nodes_after}, optimization level {level}", facts)
 
 
 def _spec(tensor: Any) -> TensorSpec:
     """Turn onnxruntime's description of an input or output into a TensorSpec."""
     if not tensor.type.startswith("tensor("):
-        raise InputError(f"{tensor.name!r} is a {tensor.type}; edgekd runs networks that take and give tensors")
+        raise InputError(
+            f"{tensor.name!r} is a {tensor.type}; edgekd runs networks whose inputs and outputs are tensors"
+        )
     element = tensor.type.removeprefix("tensor(").removesuffix(")")
-    # A dimension without a name gets one of its own: two such need not be equal.
+    # A dimension without a name gets a unique one: two of them need not be equal.
     shape = tuple(f"{tensor.name}_{axis}" if dim is None else dim for axis, dim in enumerate(tensor.shape))
     return TensorSpec(tensor.name, shape, _DTYPES.get(element, element))
 
 
 def _identity() -> str:
-    """Say what an engine depends on: the library, and the instructions its weights are laid out for."""
+    """Return what an engine depends on: the library's version, and the vector instructions of its weight layout."""
     return f"onnxruntime {ort.__version__} on {platform.machine()}{_vector_width()}"
 
 
 def _vector_width() -> str:
-    # The layout of convolution weights follows the vector width onnxruntime finds (8 floats, or 16 with AVX-512).
+    # onnxruntime lays out convolution weights for the vector width it finds (8 floats, or 16 with AVX-512).
     try:
         words = set(Path("/proc/cpuinfo").read_text(errors="replace").split())
     except OSError:
@@ -219,7 +226,7 @@ def _cores() -> int:
 
 
 def _line(err: Exception) -> str:
-    return " ".join(str(err).split())[:300]
+    return " ".join(str(err).split())[:_LINE_MAX]
 
 
 BACKEND: Backend = _OnnxRuntime()

@@ -1,7 +1,7 @@
 """TensorRT 10.3 to 11.x on the machine that will run the engine: a Jetson board, or any NVIDIA GPU.
 
-Precision is what the ONNX graph says: FP16 tensors, or Q/DQ pairs for INT8. TensorRT 11 removed the builder's FP16 and
-INT8 flags and its calibrators; 10.3 and up honour the graph with a strongly typed network, so that is the one path.
+The ONNX graph decides the precision: FP16 tensors, or Q/DQ pairs for INT8. TensorRT 11 removed the builder's FP16 and
+INT8 flags and its calibrators; 10.3 and newer follow the graph in a strongly typed network, so only that is supported.
 """
 
 from __future__ import annotations
@@ -21,21 +21,24 @@ from edgekd.core.errors import TargetMismatch
 from edgekd.core.protocols import Backend, BuildReport, Device, ProfiledSession, TimedSession
 from edgekd.core.tensor import TensorSpec
 
+# Distributions whose versions an engine depends on. A literal: it is read without importing this file.
+LIBRARIES = ("tensorrt",)
+# The TensorRT of JetPack 6.1. Older ones are driven through the board's own trtexec, see ``bench.trtexec``.
 _OLDEST = (10, 3)
 
 
 class _TensorRT:
     device: Device = "gpu"
-    libraries: tuple[str, ...] = ("tensorrt",)
+    libraries: tuple[str, ...] = LIBRARIES
     gpu_timing = GPU_TIMING
-    notice: str = ""
+    caveat: str = ""
 
     def build(self, onnx: Path, inputs: Sequence[TensorSpec], engine: Path, *, threads: int = 0) -> BuildReport:
-        """Parse the graph and build a plan for this GPU."""
+        """Parse the graph and build an engine for this GPU."""
         _require("building a TensorRT engine")
 
         def configure(builder: Any, config: Any) -> None:
-            if threads:
+            if threads:  # 0 leaves the choice to the library
                 builder.max_threads = threads
 
         built = build(trt, onnx, inputs, configure)
@@ -50,27 +53,28 @@ class _TensorRT:
         return BuildReport(summary(facts), facts)
 
     def open(self, engine: Path, *, threads: int = 0) -> TimedSession:
-        """Open a plan that was built on a GPU like this."""
+        """Open an engine that was built on the same kind of GPU."""
         _require("running a TensorRT engine")
         return open_engine(trt, engine, EngineSession)
 
     def open_profiled(self, engine: Path, *, threads: int = 0) -> ProfiledSession:
-        """Open a plan with a layer profiler, which costs time of its own."""
+        """Open an engine with a layer profiler, which slows it down."""
         _require("profiling a TensorRT engine")
         return open_engine(trt, engine, ProfiledEngineSession)
 
 
-def _require(what: str) -> None:
-    """Refuse a machine without a driver, and a TensorRT older than the one path serves."""
-    require_driver(what)
+def _require(action: str) -> None:
+    """Raise MachineError without a driver, and TargetMismatch for a TensorRT that is too old."""
+    require_driver(action)
     if tuple(int(part) for part in trt.__version__.split(".")[:2]) < _OLDEST:
         raise TargetMismatch(
-            f"TensorRT {trt.__version__} is installed here; edgekd needs 10.3 or newer (JetPack 6.1): "
-            "it honours the precision that the graph carries"
+            f"TensorRT {trt.__version__} is installed; edgekd needs 10.3 or newer (JetPack 6.1), which takes its "
+            "precision from the graph"
         )
 
 
 def _inspect(engine: bytes) -> list[Layer]:
+    # The builder does not report the layers it has fused: only the built engine lists them.
     runtime = trt.Runtime(make_log(trt))
     opened = runtime.deserialize_cuda_engine(engine)
     if opened is None:

@@ -1,1 +1,7 @@
-"""Engine → result: latency, peak memory, accuracy, and the conditions they were taken under."""
+"""Bench: engines → result: latency, memory, energy, accuracy; calling the package runs the verb."""
+
+import sys
+
+from edgekd import VerbPackage
+
+sys.modules[__name__].__class__ = VerbPackage

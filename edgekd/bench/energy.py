@@ -1,47 +1,41 @@
 """Energy of one inference, in a window of its own: a fresh process rests with the engine open, then runs it.
 
-Not inside the blocks that are timed for latency: candidates take turns there every 50 ms, which no sensor of a board
-keeps apart, and reading one costs time that is not the engine's. Here one engine runs alone, back to back, while the
-parent process reads the sensor; both use the same clock, which a machine's processes share. What reading it costs in
-energy is spent at rest as well, and falls out of what is above idle.
-
-``python -m edgekd.bench.energy`` is the process that rests and runs.
+Not inside the blocks that are timed for latency: candidates alternate there every 50 ms, which no sensor of a board can
+separate, and reading a sensor costs time. Here one engine runs alone, back to back, while the parent process reads the
+sensor; both use the same clock, which all processes of a machine share. The energy of reading the sensor is spent at
+rest too, so it cancels out of what is above idle.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import math
 import subprocess
-import sys
-import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgekd.bench import timing
-from edgekd.bench.processes import Entrant
-from edgekd.core import family
+from edgekd.bench.candidate import Candidate
+from edgekd.core import family, worker
 from edgekd.core.clock import CLOCK, stopwatch
 from edgekd.core.config import BenchConfig
-from edgekd.core.errors import MachineError
+from edgekd.core.errors import EdgeKDError, MachineError
 from edgekd.core.numerics import FloatArray
 from edgekd.core.protocols import PowerSource
-from edgekd.core.samples import Samples
-from edgekd.core.worker import ended, fresh_python, save_feeds
+from edgekd.core.reporter import Reporter
 from edgekd.machine.power import open_sensor
 from edgekd.results.energy import Energy, EnergyWindow
 
 # Of energy_s: how long it rests, and how long it warms up before that.
 _IDLE_SHARE = _WARM_SHARE = 0.5
 _READINGS_MIN = 3
-_LIMIT_S = 600
+_TIMEOUT_S = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,78 +43,88 @@ class Energies:
     """What was found.
 
     Attributes:
-        by_name: Candidate → its energy; those without are left out.
-        reason: Why any is; "" where none is.
+        by_key: Candidate → its energy; those without are left out.
+        reason: Why any is missing; "" where none is.
     """
 
-    by_name: Mapping[str, Energy] = field(default_factory=dict)
+    by_key: Mapping[str, Energy] = field(default_factory=dict)
     reason: str = ""
 
 
 def measure(
-    entrants: Sequence[Entrant], config: BenchConfig, root: Path = Path("/"), say: Callable[[str], None] | None = None
+    candidates: Sequence[Candidate], config: BenchConfig, reporter: Reporter, root: Path = Path("/")
 ) -> Energies:
-    """Measure every candidate in ``config.processes`` windows, in turns and in balanced order.
+    """Measure every candidate in ``config.processes`` windows, alternating and in balanced order.
 
     Args:
-        entrants: At least one; names are unique. The first inference of each one's query is run again and again.
+        candidates: At least one, each with its feeds. The first inference of a query is run again and again.
         config: ``energy_s``, ``processes``, ``backend`` and ``threads`` are used.
+        reporter: Receives a message with the sensor that was found.
         root: Where the sensor's files lie.
-        say: Is told of a sensor that was found.
     """
     if not config.energy_s:
         return Energies(reason="bench.energy_s is 0")
     try:
-        reader, source = open_sensor(family.load("backends", config.backend).BACKEND.device, root)
+        sensor, source = open_sensor(family.load("backends", config.backend).BACKEND.device, root)
     except MachineError as err:
         return Energies(reason=f"no sensor can be read: {err}")
     with contextlib.closing(source):
-        if say:
-            say(f"      measuring energy by {reader}, in {config.processes} windows of {config.energy_s:g} s each")
-        return _measured(entrants, config, reader, source)
+        reporter.message(f"measuring energy by {sensor}, in {config.processes} windows of {config.energy_s:g} s each")
+        return _measured(candidates, config, sensor, source)
 
 
-def _measured(entrants: Sequence[Entrant], config: BenchConfig, reader: str, source: PowerSource) -> Energies:
-    windows: dict[str, list[EnergyWindow]] = {entrant.name: [] for entrant in entrants}
+def _measured(candidates: Sequence[Candidate], config: BenchConfig, sensor: str, source: PowerSource) -> Energies:
+    windows: dict[str, list[EnergyWindow]] = {candidate.key: [] for candidate in candidates}
     try:
         for turn in range(config.processes):
-            for entrant in entrants[:: -1 if turn % 2 else 1]:
-                windows[entrant.name].append(_window(entrant, config, source))
-    except MachineError as err:
+            for candidate in candidates[:: -1 if turn % 2 else 1]:
+                windows[candidate.key].append(_window(candidate, config, source))
+    except EdgeKDError as err:
         # Windows that one candidate has and another lacks could not be paired.
-        turns = min(map(len, windows.values()))
-        if not turns:
+        complete = min(map(len, windows.values()))
+        if not complete:
             return Energies(reason=str(err))
-        reason = f"{turns} of {config.processes} windows were measured: {err}"
-        return Energies(_energies({name: of[:turns] for name, of in windows.items()}, reader, source), reason)
-    return Energies(_energies(windows, reader, source))
+        reason = f"{complete} of {config.processes} windows were measured: {err}"
+        paired = {key: candidate_windows[:complete] for key, candidate_windows in windows.items()}
+        return Energies(_energies(paired, sensor, source), reason)
+    return Energies(_energies(windows, sensor, source))
 
 
-def _energies(windows: Mapping[str, Sequence[EnergyWindow]], reader: str, source: PowerSource) -> dict[str, Energy]:
-    return {name: Energy(reader, source.sees, source.total, tuple(of)) for name, of in windows.items()}
+def _energies(windows: Mapping[str, Sequence[EnergyWindow]], sensor: str, source: PowerSource) -> dict[str, Energy]:
+    return {key: Energy(sensor, source.description, source.total, tuple(found)) for key, found in windows.items()}
 
 
-def _window(entrant: Entrant, config: BenchConfig, source: PowerSource) -> EnergyWindow:
+def _window(candidate: Candidate, config: BenchConfig, source: PowerSource) -> EnergyWindow:
     """Let a fresh process rest and run, and read the sensor meanwhile."""
-    with tempfile.TemporaryDirectory(prefix="edgekd-energy-") as folder:
-        feeds, said = Path(folder) / "feeds.npz", Path(folder) / "said.txt"
-        save_feeds(feeds, entrant.feeds[:1])
-        words = (f"--backend={config.backend}", f"--engine={entrant.engine}", f"--feeds={feeds}")
-        more = (f"--threads={config.threads}", f"--seconds={config.energy_s}")
-        # Files, not pipes: nobody reads while the sensor is read, and a library may say more than a pipe holds.
-        with said.open("w+") as out, (Path(folder) / "errors.txt").open("w+") as errors:
-            command = fresh_python("edgekd.bench.energy", *words, *more)
-            with subprocess.Popen(command, stdout=out, stderr=errors, text=True) as child:
-                try:
-                    series = _sampled(source, child)
-                finally:
-                    child.kill()
-            out.seek(0)
-            errors.seek(0)
-            done = subprocess.CompletedProcess(command, child.returncode, out.read(), errors.read())
-    if done.returncode:
-        raise MachineError(f"the process that runs {entrant.name} for its energy {ended(done)}")
-    return window_of(series, json.loads(done.stdout.strip().splitlines()[-1]), source)
+    series: list[Series] = []
+    plan = {
+        "candidate": candidate.to_json(),
+        "backend": config.backend,
+        "threads": config.threads,
+        "seconds": config.energy_s,
+    }
+    spans = worker.call(
+        "edgekd.bench.energy:run_here",
+        plan,
+        timeout_s=_TIMEOUT_S,
+        name=f"the process that runs {candidate.key} for its energy",
+        while_running=lambda child: series.append(_read_sensor(source, child)),
+    )
+    return window_of(series[0], spans, source)
+
+
+def run_here(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Warm up, rest, run, and return when: the child's side of a window."""
+    candidate, seconds = Candidate.from_json(plan["candidate"]), plan["seconds"]
+    backend = family.load("backends", plan["backend"]).BACKEND
+    with contextlib.closing(backend.open(candidate.engine, threads=plan["threads"])) as session:
+        inference = partial(session.run, candidate.query()[0])
+        timing.run_for(inference, seconds * _WARM_SHARE)
+        begin = CLOCK()
+        threading.Event().wait(seconds * _IDLE_SHARE)
+        idle_ns = (begin, CLOCK())
+        *busy_ns, inferences = timing.run_for(inference, seconds)
+    return {"idle_ns": idle_ns, "busy_ns": busy_ns, "inferences": inferences}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ class Series:
     """Readings in the order they were taken.
 
     Attributes:
-        at_ns: (readings,) int64, of ``measure.CLOCK``.
+        at_ns: (readings,) int64, of ``core.clock.CLOCK``.
         values: (readings, rails) float64: watts, or joules of a counter that never wraps around.
     """
 
@@ -136,31 +140,31 @@ class Series:
     values: FloatArray
 
 
-def _sampled(source: PowerSource, child: subprocess.Popen[str]) -> Series:
+def _read_sensor(source: PowerSource, child: subprocess.Popen[bytes]) -> Series:
     """Read the sensor as fast as it renews itself, until the process ends."""
     pause, elapsed_s = threading.Event(), stopwatch()
     at_ns, values = [], []
     while child.poll() is None:
-        if elapsed_s() > _LIMIT_S:
-            raise MachineError(f"the process that runs the engine for its energy did not end within {_LIMIT_S} s")
+        if elapsed_s() > _TIMEOUT_S:
+            raise MachineError(f"the process that runs the engine for its energy did not end within {_TIMEOUT_S} s")
         before = CLOCK()
         try:
             values.append(source.read())
         except (OSError, ValueError) as err:
-            raise MachineError(f"the sensor has gone while the engine ran: {err}") from err
+            raise MachineError(f"the sensor could not be read while the engine ran: {err}") from err
         at_ns.append((before + CLOCK()) // 2)
         pause.wait(source.refresh_s)
     return Series(np.array(at_ns, np.int64), unwrapped(np.array(values, np.float64), source))
 
 
 def unwrapped(values: FloatArray, source: PowerSource) -> FloatArray:
-    """Let counters go on where they began again at 0.
+    """Continue counters that wrapped around to 0.
 
     Args:
-        values: (readings, rails) float64, as they were read.
-        source: Which says whether they are counters, and where they wrap around.
+        values: (readings, rails) float64, as read.
+        source: Whether they are counters, and where they wrap around.
     """
-    if not source.counts or len(values) < 2:
+    if not source.is_counter or len(values) < 2:
         return values
     fell = np.diff(values, axis=0) < 0
     laps = np.vstack([np.zeros((1, values.shape[1])), np.cumsum(fell, axis=0)])
@@ -168,21 +172,21 @@ def unwrapped(values: FloatArray, source: PowerSource) -> FloatArray:
     return np.asarray(values + laps * lap_j, np.float64)
 
 
-def window_of(series: Series, told: Mapping[str, Any], source: PowerSource) -> EnergyWindow:
+def window_of(series: Series, spans: Mapping[str, Any], source: PowerSource) -> EnergyWindow:
     """Integrate what was read over the window and over the rest.
 
     Args:
         series: Readings from before the rest to after the window.
-        told: What the process said: "idle_ns" and "busy_ns", (begin, end) each, and "inferences".
+        spans: What the process returned: "idle_ns" and "busy_ns", (begin, end) each, and "inferences".
         source: The sensor.
 
     Raises:
         MachineError: Too few readings fell into one of the two.
     """
-    busy, idle = (_integral(series, told[name], source) for name in ("busy_ns", "idle_ns"))
+    busy, idle = (_integral(series, spans[name], source) for name in ("busy_ns", "idle_ns"))
     chosen = [source.rails.index(rail) for rail in source.total]
     return EnergyWindow(
-        inferences=int(told["inferences"]),
+        inferences=int(spans["inferences"]),
         busy_s=busy.seconds,
         idle_s=idle.seconds,
         joules=dict(zip(source.rails, busy.joules.tolist(), strict=True)),
@@ -215,7 +219,7 @@ def _integral(series: Series, span_ns: Sequence[int], source: PowerSource) -> _I
     at_s = (series.at_ns - begin) / 1e9
     columns = np.stack([np.interp(times_s, at_s, column) for column in series.values.T], axis=1)
     gaps = np.diff(times_s)[:, None]
-    if source.counts:
+    if source.is_counter:
         return _Integral(seconds, columns[-1] - columns[0], np.diff(columns, axis=0) / np.maximum(gaps, 1e-9), readings)
     # The trapezoidal rule.
     return _Integral(seconds, np.sum((columns[1:] + columns[:-1]) / 2 * gaps, axis=0), columns[1:-1], readings)
@@ -230,32 +234,7 @@ def _error_j(found: _Integral, chosen: Sequence[int], source: PowerSource) -> fl
     """
     steps = math.sqrt(sum(source.steps[rail] ** 2 for rail in chosen) / 12)
     power = found.watts[:, chosen].sum(axis=1)
-    if source.counts:
+    if source.is_counter:
         late_j = abs(float(found.joules[chosen].sum())) / found.seconds * source.refresh_s / math.sqrt(6)
         return math.hypot(steps * math.sqrt(2), late_j)
     return found.seconds * math.hypot(steps, float(np.std(power, ddof=1)) / math.sqrt(len(power)))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Warm up, rest, run, and say when: the child's side of ``measure``."""
-    parser = argparse.ArgumentParser(prog="python -m edgekd.bench.energy", description=__doc__)
-    parser.add_argument("--backend", required=True)
-    parser.add_argument("--engine", type=Path, required=True)
-    parser.add_argument("--feeds", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--seconds", type=float, required=True)
-    args = parser.parse_args(argv)
-    session = family.load("backends", args.backend).BACKEND.open(args.engine, threads=args.threads)
-    with contextlib.closing(session):
-        bout = timing.Bout(session, Samples.load(args.feeds).feeds(0))
-        timing.run_for(bout, args.seconds * _WARM_SHARE)
-        begin = CLOCK()
-        threading.Event().wait(args.seconds * _IDLE_SHARE)
-        idle_ns = (begin, CLOCK())
-        *busy_ns, inferences = timing.run_for(bout, args.seconds)
-    sys.stdout.write(json.dumps({"idle_ns": idle_ns, "busy_ns": busy_ns, "inferences": inferences}) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,62 +1,39 @@
-"""The same measurement in several fresh processes: what is drawn once a process is drawn as often as there are.
+"""The same measurement in several fresh processes: load address, memory layout and thread placement vary between them.
 
-``python -m edgekd.bench.processes`` is one of them: it opens every engine, times them in turns and leaves its raw
-samples in a file. ``measure`` starts them one after another. Source for repeating at the level that scatters: T.
-Kalibera, R. Jones, "Rigorous Benchmarking in Reasonable Time", ISMM 2013.
+``measure`` starts the processes one after another; in each, ``measure_here`` opens every engine, times all of them
+interleaved, then each one's end-to-end time. Source for repeating at the level that scatters: T. Kalibera, R. Jones,
+"Rigorous Benchmarking in Reasonable Time", ISMM 2013.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
-import json
 import math
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgekd.bench import end_to_end, scenarios, timing
-from edgekd.bench.end_to_end import Edge
-from edgekd.bench.scenarios import Query
-from edgekd.core.artifact import read_json, write_atomic
+from edgekd.bench.candidate import Candidate
+from edgekd.core import worker
 from edgekd.core.clock import stopwatch
 from edgekd.core.config import BenchConfig
-from edgekd.core.errors import EdgeKDError, MachineError
+from edgekd.core.errors import MachineError
 from edgekd.core.family import load
-from edgekd.core.samples import Samples
-from edgekd.core.schema import parse
-from edgekd.core.worker import ended, fresh_python, save_feeds
+from edgekd.core.protocols import GpuBackend, Session
+from edgekd.core.reporter import Reporter
+from edgekd.core.schema import parse, to_plain
 from edgekd.machine.nvml import card_here
 from edgekd.machine.watch import MachineWatch
 from edgekd.results.result import Run
 
-Progress = Callable[[str, int, int], None]
-
 # Beyond its share of the budget a process opens engines, warms up and runs two rounds.
-_PATIENCE_S = 600
-_TURNS_MOST = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Entrant:
-    """One candidate: its engine, the query that it answers each time, and what stands before and after it.
-
-    ``waits``: whether rounds go on until its ratio is narrow, too.
-    """
-
-    name: str
-    engine: Path
-    feeds: Query
-    edge: Edge | None = None
-    waits: bool = True
+_OVERTIME_S = 600
+_REPEATS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +41,15 @@ class Measured:
     """What the processes found.
 
     Attributes:
-        runs: Name → one Run a process, in the order they ran; run i of every candidate is of the same process.
-        notes: What people should know: processes that were lost, warm-ups that did not settle.
-        stages_ns: Name → ``Candidate.stages_ns``.
-        took_s: Of ``budget_s``: from the first process's start to the last one's end.
+        runs: Key → one Run a process, in the order they ran; run i of every candidate is of the same process.
+        notes: What people should know: lost processes, warm-ups that did not settle, throttled blocks.
+        end_to_end_ns: Key → ``CandidateResult.end_to_end_ns``.
+        took_s: From the first process's start to the last one's end; counts towards ``budget_s``.
     """
 
     runs: dict[str, tuple[Run, ...]]
     notes: tuple[str, ...]
-    stages_ns: dict[str, dict[str, tuple[tuple[int, ...], ...]]]
+    end_to_end_ns: dict[str, dict[str, tuple[tuple[int, ...], ...]]]
     took_s: float
 
 
@@ -81,129 +58,107 @@ class _Found:
     """What one process found of one candidate."""
 
     run: Run
-    stages_ns: Mapping[str, tuple[int, ...]]
+    end_to_end_ns: Mapping[str, tuple[int, ...]]
 
 
-def measure(entrants: Sequence[Entrant], config: BenchConfig, progress: Progress | None = None) -> Measured:
-    """Time every entrant in ``config.processes`` fresh processes.
+def measure(candidates: Sequence[Candidate], config: BenchConfig, reporter: Reporter) -> Measured:
+    """Time every candidate in ``config.processes`` fresh processes.
 
-    Engines are opened in one order by even processes and in the reverse by odd ones.
+    Even processes open the engines in one order, odd ones in the reverse.
 
     Args:
-        entrants: At least one; names are unique.
+        candidates: At least one, each with its feeds; keys are unique.
         config: ``budget_s`` is for all processes together, each gets an equal share of what is left.
-        progress: Called with ("process", processes done, processes in all).
+        reporter: Receives a step for every process that has ended.
 
     Raises:
-        MachineError: The first two processes, or all, ended badly; the last one's words. Or every round was refused.
+        EdgeKDError: The first two processes, or all, failed; the last one's error. Or every round was refused.
     """
     elapsed_s = stopwatch()
     found: list[dict[str, _Found]] = []
     lost: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as folder:
-        fed = _fed(entrants, Path(folder))
-        for index in range(config.processes):
-            left_s = max(0.0, config.budget_s - elapsed_s())
-            share = dataclasses.replace(config, budget_s=left_s / (config.processes - index))
-            try:
-                found.append(_in_a_process(fed[:: -1 if index % 2 else 1], share, Path(folder)))
-            except MachineError as err:
-                lost.append(str(err))
-                if not found and len(lost) == min(2, config.processes):
-                    raise
-            if progress:
-                progress("process", index + 1, config.processes)
-        took_s = elapsed_s()
-    names = [entrant.name for entrant in entrants]
-    runs = {name: tuple(process[name].run for process in found) for name in names}
+    for index in range(config.processes):
+        left_s = max(0.0, config.budget_s - elapsed_s())
+        share = dataclasses.replace(config, budget_s=left_s / (config.processes - index))
+        order = candidates[::-1] if index % 2 else candidates
+        try:
+            found.append(_measure_in_process(order, share))
+        except MachineError as err:
+            lost.append(str(err))
+            if not found and len(lost) == min(2, config.processes):
+                raise
+        reporter.step("process", index + 1, config.processes)
+    took_s = elapsed_s()
+    runs, end_to_end_ns = {}, {}
+    for candidate in candidates:
+        of_processes = [process[candidate.key] for process in found]
+        runs[candidate.key] = tuple(one.run for one in of_processes)
+        stages = of_processes[0].end_to_end_ns
+        end_to_end_ns[candidate.key] = {
+            stage: tuple(one.end_to_end_ns[stage] for one in of_processes) for stage in stages
+        }
     _ensure_kept(next(iter(runs.values())))
-    stages_ns = {
-        name: {stage: tuple(process[name].stages_ns[stage] for process in found) for stage in found[0][name].stages_ns}
-        for name in names
-    }
     notes = (*_lost(lost, config.processes), *_unsteady(runs), *_throttled(runs, config))
-    return Measured(runs, notes, stages_ns, took_s)
+    return Measured(runs, notes, end_to_end_ns, took_s)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Time the plan's engines in this process and write the raw samples: the child's side of ``measure``."""
-    parser = argparse.ArgumentParser(prog="python -m edgekd.bench.processes", description=__doc__)
-    parser.add_argument("plan", type=Path)
-    parser.add_argument("out", type=Path)
-    args = parser.parse_args(argv)
-    plan = json.loads(args.plan.read_text())
+def measure_here(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Time the plan's candidates in this process: the child's side of ``measure``."""
     config = parse(BenchConfig, plan["config"], "config")
-    try:
-        found = _timed(plan["entrants"], config)
-    except EdgeKDError as err:
-        sys.stderr.write(" ".join(str(err).split()) + "\n")
-        return err.exit_code
-    write_atomic(args.out, json.dumps({name: dataclasses.asdict(one) for name, one in found.items()}))
-    return 0
-
-
-def _timed(entrants: Sequence[Mapping[str, Any]], config: BenchConfig) -> dict[str, _Found]:
-    """Open everyone, time all in turns, then the stages of each."""
+    candidates = [Candidate.from_json(plain) for plain in plan["candidates"]]
     backend = load("backends", config.backend).BACKEND
     with contextlib.ExitStack() as stack:
-        bouts, sessions, edges = {}, {}, {}
-        for entrant in entrants:
-            name, samples = entrant["name"], Samples.load(Path(entrant["feeds"]))
-            open_session = partial(backend.open, Path(entrant["engine"]), threads=config.threads)
-            runner, sessions[name] = stack.enter_context(scenarios.runner(open_session, config))
-            fed = tuple(samples.feeds(index) for index in range(len(samples)))
-            bouts[name] = timing.Bout(runner, fed, entrant["waits"])
-            if entrant["edge"] and samples.seen is not None:
-                edges[name] = Edge(**entrant["edge"], picture=samples.seen[0])
-        on_gpu = bool(getattr(backend, "gpu_timing", None))
-        watch = MachineWatch(config, card=stack.enter_context(card_here()) if on_gpu else None)
-        measured = timing.measure(bouts, config, watch=watch)
-        runs = {
-            name: dataclasses.replace(run, watched=watch.with_limits(run.watched)) for name, run in measured.items()
-        }
-        return {
-            name: _Found(
-                run, end_to_end.split(sessions[name], edges[name], _turns(run, config)) if name in edges else {}
+        inferences: dict[str, timing.Inference] = {}
+        sessions: dict[str, Session] = {}
+        for candidate in candidates:
+            open_session = partial(backend.open, candidate.engine, threads=config.threads)
+            inferences[candidate.key], sessions[candidate.key] = stack.enter_context(
+                scenarios.open_query(open_session, candidate.query(), config)
             )
-            for name, run in runs.items()
-        }
+        card = stack.enter_context(card_here()) if isinstance(backend, GpuBackend) else None
+        watch = MachineWatch(config, card=card)
+        deciding = [candidate.key for candidate in candidates if candidate.decides]
+        runs = timing.measure(inferences, config, deciding=deciding, watch=watch.read)
+        found = {}
+        for candidate in candidates:
+            run = runs[candidate.key]
+            run = dataclasses.replace(run, block_conditions=watch.with_limits(run.block_conditions))
+            stages = {}
+            if candidate.times_end_to_end:
+                session, image = sessions[candidate.key], candidate.image()
+                stages = end_to_end.split(session, candidate.network, image, _repeats(run, config))
+            found[candidate.key] = to_plain(_Found(run, stages))
+        return found
 
 
-def _turns(run: Run, config: BenchConfig) -> int:
-    """Return how many answers make up a block, from the blocks that there were; one process need not do many."""
+def _repeats(run: Run, config: BenchConfig) -> int:
+    """Return how many answers make up one block's time, judged by the blocks there were."""
     settled_ms = float(np.median([ns for block in run.blocks_ns for ns in block])) / 1e6
-    return min(_TURNS_MOST, max(config.min_iterations, 1, math.ceil(config.block_ms / settled_ms)))
+    return min(_REPEATS_MAX, max(config.min_iterations, 1, math.ceil(config.block_ms / settled_ms)))
 
 
-def _fed(entrants: Sequence[Entrant], folder: Path) -> list[dict[str, Any]]:
-    """Write what every entrant is fed; return the entrants as a plan has them."""
-    plans = []
-    for index, entrant in enumerate(entrants):
-        edge, plain, picture = entrant.edge, None, None
-        if edge is not None:
-            plain, picture = {"task": edge.task, "options": dict(edge.options), "embedded": edge.embedded}, edge.picture
-        path = save_feeds(folder / f"feeds{index}.npz", entrant.feeds, picture)
-        engine = str(entrant.engine.resolve())
-        plans.append(
-            {"name": entrant.name, "engine": engine, "feeds": str(path), "edge": plain, "waits": entrant.waits}
-        )
-    return plans
+def _measure_in_process(candidates: Sequence[Candidate], config: BenchConfig) -> dict[str, _Found]:
+    plan = {"config": to_plain(config), "candidates": [candidate.to_json() for candidate in candidates]}
+    found = worker.call(
+        "edgekd.bench.processes:measure_here",
+        plan,
+        timeout_s=config.budget_s + _OVERTIME_S,
+        name="a measuring process",
+    )
+    return {key: parse(_Found, plain, key) for key, plain in found.items()}
 
 
-def _in_a_process(entrants: Sequence[Mapping[str, Any]], config: BenchConfig, folder: Path) -> dict[str, _Found]:
-    plan, out = folder / "plan.json", folder / "out.json"
-    out.unlink(missing_ok=True)
-    write_atomic(plan, json.dumps({"config": dataclasses.asdict(config), "entrants": entrants}))
-    words = fresh_python("edgekd.bench.processes", str(plan), str(out))
-    limit_s = config.budget_s + _PATIENCE_S
-    try:
-        child = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=limit_s, check=False)
-    except subprocess.TimeoutExpired as err:
-        raise MachineError(f"a measuring process did not end within {limit_s:.0f} s") from err
-    if child.returncode:
-        raise MachineError(f"a measuring process {ended(child)}")
-    data: dict[str, Any] = read_json(out)
-    return {name: parse(_Found, one, name) for name, one in data.items()}
+def _ensure_kept(runs: Sequence[Run]) -> None:
+    """Raise where every round was refused. Rounds are refused for all candidates alike, so one candidate is enough."""
+    rules = [rule for run in runs for rule in run.refused if rule]
+    if any(run.kept_ns for run in runs):
+        return
+    loads = [cores for run in runs for cores in run.block_conditions.background_cores if cores is not None]
+    calmest = f"; the quietest block had {min(loads):.1f} cores of background load" if loads else ""
+    raise MachineError(
+        f"all {len(rules)} rounds were refused, the last for {rules[-1]}{calmest}; stop other programs, or leave "
+        "out bench.max_background_load and bench.refuse_throttled"
+    )
 
 
 def _lost(reasons: Sequence[str], processes: int) -> list[str]:
@@ -212,47 +167,30 @@ def _lost(reasons: Sequence[str], processes: int) -> list[str]:
     return [f"{len(reasons)} of {processes} processes were lost, the others count: {reasons[-1]}"]
 
 
-def _ensure_kept(runs: Sequence[Run]) -> None:
-    """Raise where nothing is left to make a figure of; rounds are refused of all candidates alike, so one tells."""
-    rules = [rule for run in runs for rule in run.refused if rule]
-    if not any(run.kept_ns for run in runs):
-        foreign = [cores for run in runs for cores in run.watched.foreign_cores if cores is not None]
-        calmest = f"; the calmest block saw {min(foreign):.1f} cores of foreign load" if foreign else ""
-        raise MachineError(
-            f"all {len(rules)} rounds were refused, the last for {rules[-1]}{calmest}; calm the machine, or leave "
-            "out bench.max_foreign_load and bench.refuse_throttled"
-        )
-
-
 def _throttled(runs: Mapping[str, Sequence[Run]], config: BenchConfig) -> list[str]:
-    """Say how many blocks were throttled where nobody asked to refuse them."""
+    """Count the throttled blocks, unless they were refused."""
     if config.refuse_throttled:
         return []
-    said = [
-        how
-        for of in runs.values()
-        for run in of
-        for i in range(len(run.blocks_ns))
-        if (how := run.watched.throttled(i))
-    ]
-    blocks = sum(len(run.blocks_ns) for of in runs.values() for run in of)
-    if not said:
+    throttled, blocks = [], 0
+    for candidate_runs in runs.values():
+        for run in candidate_runs:
+            blocks += len(run.blocks_ns)
+            throttled += [how for i in range(len(run.blocks_ns)) if (how := run.block_conditions.throttled(i))]
+    if not throttled:
         return []
     return [
-        f"{len(said)} of {blocks} blocks were throttled ({said[-1]}) and count all the same; "
+        f"{len(throttled)} of {blocks} blocks were throttled ({throttled[-1]}) and are included; "
         "bench.refuse_throttled=true leaves them out"
     ]
 
 
-def _unsteady(runs: dict[str, tuple[Run, ...]]) -> list[str]:
-    counts = {name: sum(not run.is_steady for run in of) for name, of in runs.items()}
-    said = [f"{name} in {count} of {len(runs[name])} processes" for name, count in counts.items() if count]
-    if not said:
+def _unsteady(runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Name the candidates whose latency was still changing when a warm-up ended."""
+    parts = []
+    for key, candidate_runs in runs.items():
+        count = sum(not run.is_steady for run in candidate_runs)
+        if count:
+            parts.append(f"{key} in {count} of {len(candidate_runs)} processes")
+    if not parts:
         return []
-    return [
-        f"latency had not settled when a warm-up ended: {', '.join(said)}; raise bench.warmup_ms, or calm the machine"
-    ]
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return [f"latency had not settled when a warm-up ended: {', '.join(parts)}; raise bench.warmup_ms"]

@@ -15,15 +15,17 @@ import contextlib
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 
 import numpy as np
 
-from edgekd.bench.timing import Runner
+from edgekd.bench.timing import Inference
 from edgekd.core.config import BenchConfig
 from edgekd.core.protocols import Feeds, Session
 from edgekd.core.tensor import TensorSpec
 
-_SAMPLES = {"single_stream": 1, "multi_stream": 8, "offline": 24}
+# Samples in one query.
+SAMPLES = {"single_stream": 1, "multi_stream": 8, "offline": 24}
 
 Query = tuple[Feeds, ...]
 
@@ -39,7 +41,7 @@ def query(inputs: Sequence[TensorSpec], samples: Sequence[Feeds], config: BenchC
     Returns:
         One entry an inference.
     """
-    count = _SAMPLES[config.scenario]
+    count = SAMPLES[config.scenario]
     chosen = tuple(samples[index % len(samples)] for index in range(count))
     if config.scenario != "multi_stream":
         return chosen
@@ -59,34 +61,37 @@ def batch_of(feeds: Feeds) -> int:
 
 
 @contextlib.contextmanager
-def runner(open_session: Callable[[], Session], config: BenchConfig) -> Iterator[tuple[Runner, Session]]:
-    """Open who runs the queries, and a session to ask about the engine; both close at the end.
+def open_query(
+    open_session: Callable[[], Session], asked: Query, config: BenchConfig
+) -> Iterator[tuple[Inference, Session]]:
+    """Open an engine and yield (what runs one query, a session for questions about the engine); both close at the end.
+
+    Args:
+        open_session: Opens one session; called once more for each stream of ``offline``.
+        asked: The query.
+        config: ``streams``.
 
     Raises:
         EdgeKDError: The engine does not open, as many times as there are streams.
     """
     with contextlib.closing(open_session()) as session:
         if config.streams == 1:
-            yield _InTurn(session), session
+            # A query of one inference is called without a loop around it: the loop would count as latency.
+            run = partial(session.run, asked[0]) if len(asked) == 1 else partial(_run_sequentially, session, asked)
+            yield run, session
             return
         with _Streams(open_session, config.streams) as streams:
-            yield streams, session
+            yield partial(streams.run, asked), session
 
 
-class _InTurn:
-    """One inference after another."""
-
-    def __init__(self, session: Session) -> None:
-        self._run = session.run
-
-    def run(self, feeds: Query) -> None:
-        run = self._run
-        for one in feeds:
-            run(one)
+def _run_sequentially(session: Session, asked: Query) -> None:
+    run = session.run
+    for feeds in asked:
+        run(feeds)
 
 
 class _Streams:
-    """Sessions side by side, each in a thread of its own: a CUDA context belongs to the thread that opened it."""
+    """Sessions side by side, each in its own thread, because a CUDA context belongs to the thread that opened it."""
 
     def __init__(self, open_session: Callable[[], Session], count: int) -> None:
         self._threads = [ThreadPoolExecutor(1) for _ in range(count)]
@@ -107,19 +112,22 @@ class _Streams:
         for thread in self._threads:
             thread.shutdown()
 
-    def run(self, feeds: Query) -> None:
-        left: queue.SimpleQueue[Feeds] = queue.SimpleQueue()
-        for one in feeds:
-            left.put(one)
-        pairs = zip(self._threads, self._sessions, strict=True)
-        answers = [thread.submit(_answer, session, left) for thread, session in pairs]
-        wait(answers)
-        for answer in answers:
-            answer.result()
+    def run(self, asked: Query) -> None:
+        """Share a query's inferences out among the sessions, and wait for all of them."""
+        waiting: queue.SimpleQueue[Feeds] = queue.SimpleQueue()
+        for feeds in asked:
+            waiting.put(feeds)
+        futures = [
+            thread.submit(_drain, session, waiting)
+            for thread, session in zip(self._threads, self._sessions, strict=True)
+        ]
+        wait(futures)
+        for future in futures:
+            future.result()  # raises what its thread raised
 
 
-def _answer(session: Session, left: queue.SimpleQueue[Feeds]) -> None:
-    """Run what is left of a query until nothing is."""
+def _drain(session: Session, waiting: queue.SimpleQueue[Feeds]) -> None:
+    """Run inferences until none is waiting."""
     with contextlib.suppress(queue.Empty):
         while True:
-            session.run(left.get_nowait())
+            session.run(waiting.get_nowait())

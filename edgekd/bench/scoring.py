@@ -1,9 +1,8 @@
-"""Who answers how well: every engine scored on the evaluation samples, and a few answers kept to look at."""
+"""All engines scored on the evaluation samples, one sample at a time, and a few outputs kept to look at."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -12,106 +11,110 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.bench import accuracy
-from edgekd.bench.pictures import archive as shown_archive
+from edgekd.bench.accuracy import Accuracy, Scorer
+from edgekd.bench.candidate import Candidate
+from edgekd.bench.previews import SAMPLES_MAX, previews_of, previews_path
 from edgekd.core import family
-from edgekd.core.artifact import Artifact
 from edgekd.core.preprocessing import task_view
-from edgekd.core.protocols import Session, Task
-from edgekd.core.samples import Samples
+from edgekd.core.protocols import HasBaseline, Session, Task
+from edgekd.core.samples import Sample, SampleSource
 from edgekd.results.result import AGREEMENT
 
-
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """What accuracy is measured with: an archive of samples, the task (a file of ``edgekd/tasks/``), its options."""
-
-    samples: Artifact
-    task: str
-    options: Mapping[str, Any]
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Who scored what; all empty where nothing is scored.
+    """The scores of all candidates; all fields are empty where nothing is scored.
 
     Attributes:
         primary: The metric that stands in tables.
-        by_name: Candidate → its scores.
-        baseline: Of doing without a network, where the task has that.
+        by_key: Candidate → its scores.
+        baseline: Of the no-network baseline, where the task has one.
         notes: For the result.
-        picture: (H, W, 3) uint8, the first that was scored on; None where the samples hold none.
     """
 
     primary: str = ""
-    by_name: Mapping[str, accuracy.Accuracy] = field(default_factory=dict)
-    baseline: accuracy.Accuracy | None = None
+    by_key: Mapping[str, Accuracy] = field(default_factory=dict)
+    baseline: Accuracy | None = None
     notes: tuple[str, ...] = ()
-    picture: NDArray[np.uint8] | None = None
 
     @property
-    def of_set(self) -> tuple[str, ...]:
+    def set_metrics(self) -> tuple[str, ...]:
         """Metrics that are no mean over samples, for any candidate."""
-        return tuple(dict.fromkeys(metric for found in self.by_name.values() for metric in found.of_set))
+        return tuple(dict.fromkeys(metric for found in self.by_key.values() for metric in found.set_metrics))
 
 
-def scoring_of(engine: Artifact, samples: Artifact) -> Scoring | None:
-    """Return how the engine's answers are scored, by what its manifest says of its task; None where it says nothing."""
-    network = engine.facts.get("network") or {}
-    if "task" not in network:
-        return None
-    return Scoring(samples, network["task"], json.loads(network.get("task_options") or "{}"))
-
-
-def score(scoring: Scoring, engines: Mapping[str, Artifact], sessions: Mapping[str, Session], out: Path) -> Scores:
-    """Score every session, by the truth or else by the first one's answers, and keep a few to look at.
+def score(
+    candidates: Sequence[Candidate], sessions: Mapping[str, Session], samples: SampleSource, result_path: Path
+) -> Scores:
+    """Score every engine by the ground truth, or else by the first one's outputs, and keep a few to look at.
 
     Args:
-        scoring: What they are scored with.
-        engines: Candidate → its engine, whose manifest says whether it takes the camera's picture.
-        sessions: Candidate → its engine, open.
-        out: The result, beside which the pictures go.
+        candidates: Their networks say task, options and whether the graph includes the preprocessing.
+        sessions: Key → its engine, open.
+        samples: Evaluation samples.
+        result_path: The result, beside which the previews go.
 
     Returns:
-        No score of one engine without the truth: its agreement with itself says nothing.
+        Nothing for a task that is unknown, and for a single engine without ground truth: its agreement with itself
+        says nothing.
     """
-    task, options = family.load("tasks", scoring.task), scoring.options
-    samples = Samples.load(scoring.samples.path)
-    picture = None if samples.seen is None else samples.seen[0]
-    if samples.truth is None and len(sessions) == 1:
-        return Scores(picture=picture)
-    given = {
-        name: accuracy.answers(session, samples, task_view(cast("Task", task), takes_pictures(engines[name])), options)
-        for name, session in sessions.items()
-    }
-    shown, baseline = given, None
-    if samples.truth is None:
-        reference = next(iter(sessions))
-        scores = {name: accuracy.agreement(mine, given[reference], task, options) for name, mine in given.items()}
-        notes: tuple[str, ...] = (
-            f"the {samples.source} have no truth beside them: scores are agreement with {reference}, not accuracy",
-        )
-    else:
-        scores, notes = {name: accuracy.scored(mine, samples, task, options) for name, mine in given.items()}, ()
-        baseline = accuracy.baseline(samples, task, options)
-        shown = {task.BASELINE: baseline.outputs, **given} if baseline else given
-    if (pictures := shown_archive(samples, shown, task, options)) is not None:
-        pictures.save(pictures_path(out))
-    primary = AGREEMENT + accuracy.agrees_by(task) if samples.truth is None else task.PRIMARY
-    return Scores(primary, scores, baseline, notes, picture)
+    network = candidates[0].network
+    if not network.task or (not samples.has_target and len(candidates) == 1):
+        return Scores()
+    task, options = cast("Task", family.load("tasks", network.task)), network.task_options
+    run = _Run(candidates, sessions, task, options, samples.has_target)
+    for sample in samples:
+        run.add(sample)
+    kept = previews_of(run.kept_samples, run.kept_outputs, task, options, samples.source)
+    if kept is not None:
+        kept.save(previews_path(result_path))
+    by_key = {key: scorer.result() for key, scorer in run.scorers.items()}
+    if samples.has_target:
+        return Scores(task.PRIMARY, by_key, run.baseline.result() if run.baseline else None)
+    note = f"the {samples.source} have no ground truth: scores are agreement with {candidates[0].key}, not accuracy"
+    return Scores(AGREEMENT + accuracy.agreement_metric(task), by_key, None, (note,))
 
 
-def pictures(result_path: Path) -> Samples | None:
-    """Return the pictures that ``run`` left beside a result, if there are any."""
-    path = pictures_path(result_path)
-    return Samples.load(path) if path.exists() else None
+class _Run:
+    """One pass over the samples: a scorer for each candidate and for the baseline, and the first outputs."""
 
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        sessions: Mapping[str, Session],
+        task: Task,
+        options: Mapping[str, Any],
+        has_target: bool,
+    ) -> None:
+        self._sessions, self._task, self._options, self._has_target = sessions, task, options, has_target
+        self._views = {c.key: task_view(task, c.network.includes_preprocessing) for c in candidates}
+        self.scorers = {c.key: Scorer(task, options, agreement=not has_target) for c in candidates}
+        self.baseline = Scorer(task, options) if has_target and isinstance(task, HasBaseline) else None
+        self.kept_samples: list[Sample] = []
+        self.kept_outputs: dict[str, list[Array]] = {}
 
-def pictures_path(result_path: Path) -> Path:
-    """Return where the pictures of a result lie."""
-    # A result of another name may lie in the folder of a run, whose pictures are its own.
-    return result_path.with_name("pictures.npz" if result_path.stem == "result" else f"{result_path.stem}.pictures.npz")
-
-
-def takes_pictures(engine: Artifact) -> bool:
-    """Whether the graph holds the task's preprocessing and postprocessing, as its manifest says."""
-    return bool((engine.facts.get("network") or {}).get("embedded"))
+    def add(self, sample: Sample) -> None:
+        """Score one sample."""
+        outputs = {
+            key: accuracy.answer(self._sessions[key], sample.feeds, view, self._options)
+            for key, view in self._views.items()
+        }
+        if self._has_target:
+            target = np.asarray(sample.target)
+        else:
+            target = accuracy.as_target(next(iter(outputs.values())), self._task, self._options)
+        for key, output in outputs.items():
+            self.scorers[key].add(output, target)
+        shown = dict(outputs)
+        if self.baseline is not None and sample.image is not None and isinstance(self._task, HasBaseline):
+            output = np.asarray(self._task.baseline(sample.image, self._options))
+            self.baseline.add(output, target)
+            shown = {self._task.BASELINE: output, **outputs}
+        else:
+            self.baseline = None  # one image is missing: no baseline of the whole set
+        if len(self.kept_samples) < SAMPLES_MAX:
+            self.kept_samples.append(sample)
+            for label, output in shown.items():
+                self.kept_outputs.setdefault(label, []).append(output)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,24 +22,16 @@ from typing import Any
 import numpy as np
 
 from edgekd import __version__
-from edgekd.bench import suite
+from edgekd.bench.candidate import candidates_of
 from edgekd.core import family
-from edgekd.core.artifact import (
-    Artifact,
-    Provenance,
-    digest_of,
-    manifest_path,
-    read_artifact,
-    save_manifest,
-    sha256_of,
-    write_atomic,
-)
+from edgekd.core.artifact import Artifact, manifest_path, publish, read_artifact, sha256_of
 from edgekd.core.conditions import Conditions
 from edgekd.core.errors import InputError
-from edgekd.results.result import BenchmarkResult, Candidate, NodeTime, Run
+from edgekd.core.provenance import Provenance, digest_of
+from edgekd.results.result import BenchmarkResult, CandidateResult, NodeTime, Run
 
 CLOCK = "trtexec latencyMs"
-# trtexec's --warmUp where none is given.
+# trtexec's --warmUp where none is files.
 WARMUP_MS = 200.0
 _PARTS = ("h2dMs", "computeMs", "d2hMs")
 _NO_WARMUP_SINCE, _END_TO_END_UNTIL = (8, 5), (8, 2)
@@ -48,7 +40,7 @@ _SUM_TOLERANCE, _BLOCKS = 1e-4, 12
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class TrtexecFiles:
     """What trtexec left, and what its files do not say.
 
     Attributes:
@@ -66,49 +58,69 @@ class Given:
     warmup_ms: float = WARMUP_MS
 
 
-def run(engine: Path, given: Given, out: Path) -> Artifact:
+def run(engine: Path, files: TrtexecFiles, out: Path) -> Artifact:
     """Write the result of one engine that trtexec timed.
 
     Raises:
         InputError: A file is not trtexec's, or they do not belong together.
     """
-    network = read_artifact(engine) if manifest_path(engine).exists() else Artifact("engine", engine, sha256_of(engine))
-    if (backend := network.facts.get("backend", "tensorrt")) != "tensorrt":
+    artifact = (
+        read_artifact(engine) if manifest_path(engine).exists() else Artifact("engine", engine, sha256_of(engine))
+    )
+    if (backend := artifact.facts.get("backend", "tensorrt")) != "tensorrt":
         raise InputError(f"{engine} was built by {backend}; trtexec times TensorRT's engines: give the one it loaded")
-    subject = suite.subjects([network])[0]
-    digests = [sha256_of(path) for path in given.times]
+    digests = [sha256_of(path) for path in files.times]
     if len(set(digests)) < len(digests):
         raise InputError("two of the times files are the same; give one file a run of trtexec")
-    runs, clock = _runs(given)
-    nodes, notes = read_profile(given.profile) if given.profile else ((), ["time per node not measured: no --profile"])
-    inputs = {spec.name: spec.at("opt") for spec in network.inputs}
-    shape = next(iter(inputs.values()), ())
-    notes = [*([] if inputs else ["batch taken as 1: the engine has no manifest"]), *notes]
-    candidate = Candidate(
-        *(subject.name, subject.role, subject.precision, network.sha256, subject.onnx_sha256, inputs, runs),
-        cost=subject.cost,
-        onnx_bytes=subject.onnx_bytes,
-        engine_bytes=engine.stat().st_size,
-        notes=("memory not measured: trtexec tells none", *notes),
-        nodes=tuple(nodes),
-    )
+    runs, clock = _runs(files)
+    row, batch = _row(artifact, runs, files.profile)
+    count = f"{len(runs)} process{'es' if len(runs) > 1 else ''}"
     result = BenchmarkResult(
         title=engine.stem,
         edgekd=__version__,
-        conditions=_conditions(given, clock, shape[0] if shape else 1),
-        candidates=(candidate,),
+        conditions=_conditions(files, clock, batch),
+        candidates=(row,),
         notes=(
-            f"timed by trtexec in {len(runs)} process{'es' if len(runs) > 1 else ''}: {clock}, by the GPU's events; it "
-            "does not say whether it used CUDA graphs or spun, nor at which clocks the board ran",
-            "inferences per second are worked out from latencies one after another; trtexec overlaps them",
+            f"timed by trtexec in {count}: {clock}, by the GPU's events; its files do not say whether it used CUDA "
+            "graphs or spin-waited, nor at which clocks the board ran",
+            "throughput is worked out from latencies one after another; trtexec overlaps them",
         ),
     )
-    parents = (network.sha256, *digests, *((sha256_of(given.profile),) if given.profile else ()))
-    made_by = Provenance("bench", parents, digest_of([given.target, given.warmup_ms]), {"tensorrt": given.tensorrt})
-    write_atomic(out, result.to_json())
-    artifact = Artifact("result", out, sha256_of(out), made_by=made_by, facts={"summary": "1 engine, by trtexec"})
-    save_manifest(artifact)
-    return artifact
+    parents = (artifact.sha256, *digests, *((sha256_of(files.profile),) if files.profile else ()))
+    made_by = Provenance("bench", parents, digest_of([files.target, files.warmup_ms]), {"tensorrt": files.tensorrt})
+    facts = {"summary": "1 engine, by trtexec"}
+    return publish(Artifact("result", out, made_by=made_by, facts=facts), result.to_json())
+
+
+def _row(artifact: Artifact, runs: tuple[Run, ...], profile: Path | None) -> tuple[CandidateResult, int]:
+    """Return the engine's row, and the batch size of its first input (1 where the engine has no manifest)."""
+    candidate = candidates_of([artifact])[0]
+    notes = ["memory not measured: trtexec does not report it"]
+    if not artifact.inputs:
+        notes.append("batch taken as 1: the engine has no manifest")
+    nodes: Sequence[NodeTime] = ()
+    if profile is None:
+        notes.append("time per node not measured: no --profile")
+    else:
+        nodes, profile_notes = read_profile(profile)
+        notes += profile_notes
+    inputs = {spec.name: spec.at("opt") for spec in artifact.inputs}
+    shape = next(iter(inputs.values()), ())
+    row = CandidateResult(
+        name=candidate.key,
+        role=candidate.network.role,
+        precision=candidate.network.precision,
+        engine_sha256=artifact.sha256,
+        onnx_sha256=candidate.onnx_sha256,
+        inputs=inputs,
+        runs=runs,
+        cost=candidate.network.cost,
+        onnx_bytes=candidate.network.onnx_bytes,
+        engine_bytes=artifact.path.stat().st_size,
+        notes=tuple(notes),
+        nodes=tuple(nodes),
+    )
+    return row, shape[0] if shape else 1
 
 
 def read_times(path: Path, tensorrt: str, warmup_ms: float = WARMUP_MS) -> tuple[Run, str]:
@@ -180,23 +192,23 @@ def read_profile(path: Path) -> tuple[tuple[NodeTime, ...], list[str]]:
     return tuple(nodes), [f"time per node is trtexec's, over {count:g} inferences{mean}"]
 
 
-def _runs(given: Given) -> tuple[tuple[Run, ...], str]:
-    found = [read_times(path, given.tensorrt, given.warmup_ms) for path in given.times]
+def _runs(files: TrtexecFiles) -> tuple[tuple[Run, ...], str]:
+    found = [read_times(path, files.tensorrt, files.warmup_ms) for path in files.times]
     clocks = sorted({clock for _, clock in found})
     if len(clocks) > 1:
         raise InputError(f"the times files are of unlike runs: {'; '.join(clocks)}; give those of one trtexec command")
     return tuple(run for run, _ in found), clocks[0]
 
 
-def _conditions(given: Given, clock: str, batch: int) -> Conditions:
-    board = given.target
+def _conditions(files: TrtexecFiles, clock: str, batch: int) -> Conditions:
+    board = files.target
     if board in family.names("targets"):
         board = family.load("targets", board).TARGET.title
     return Conditions(
         target=board,
         processor=f"GPU of {board}",
         backend="tensorrt",
-        libraries={"tensorrt": given.tensorrt},
+        libraries={"tensorrt": files.tensorrt},
         threads=1,
         cores=None,
         batch=batch,

@@ -1,4 +1,4 @@
-"""Time engines in turns on this machine: latency percentiles, throughput, memory; with --samples, their accuracy."""
+"""Time engines interleaved on this machine: latency percentiles, throughput, memory; with --samples, accuracy too."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from typing import Annotated
 
 import typer
 
-from edgekd.bench import suite, trtexec
-from edgekd.bench.scoring import scoring_of
-from edgekd.cli._options import Json, Output, Quiet, Samples, Sets, progress_bar, talker
+from edgekd.bench import trtexec
+from edgekd.cli._options import Json, Output, Quiet, Samples, Sets, reporter
 from edgekd.core import family
-from edgekd.core.artifact import Artifact, read_artifact, sha256_of
 from edgekd.core.errors import InputError
 from edgekd.core.recipe import recipe_from
-from edgekd.core.schema import to_plain
+from edgekd.pipeline import library
 from edgekd.results.result import read_result
 
 
 def command(
-    engines: Annotated[list[Path], typer.Argument(help="Engines that edgekd built here; the first is compared with.")],
+    engines: Annotated[list[Path], typer.Argument(help="Engines that edgekd built here; the first is the reference.")],
     output: Output = None,
     samples: Samples = None,
     times: Annotated[
@@ -40,39 +38,29 @@ def command(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Time engines in turns on this machine: latency percentiles, throughput, memory; with --samples, accuracy.
+    """Time engines interleaved on this machine: latency percentiles, throughput, memory; with --samples, accuracy.
 
     With --times nothing is run: the result is made of what trtexec measured on a board that has no Python.
     """
     out = output or Path("result.json")
     if times or profile or target or tensorrt:
-        given = _by_trtexec(times or (), profile, (target, tensorrt), set_ or ())
+        files = _trtexec_files(times or (), profile, (target, tensorrt), set_ or ())
         if len(engines) > 1:
             raise InputError(f"--times is of one engine, {len(engines)} were given; give each its own result")
-        trtexec.run(engines[0], given, out)
+        trtexec.run(engines[0], files, out)
+        result = read_result(out)
     else:
-        _measure(engines, samples, set_ or (), out, suite.Told(talker(quiet), progress_bar(quiet)))
+        result = library.bench(engines, out, samples=samples, overrides=set_ or (), reporter=reporter(quiet))
     if json_:
         typer.echo(out.read_text(), nl=False)
     else:
-        typer.echo(family.load("report.formats", "terminal").render(read_result(out), None), nl=False)
+        typer.echo(family.load("report.formats", "terminal").render(result, None), nl=False)
         typer.echo(f"\nresult  {out}")
 
 
-def _measure(engines: Sequence[Path], samples: Path | None, sets: Sequence[str], out: Path, told: suite.Told) -> None:
-    artifacts = [read_artifact(path) for path in engines]
-    subjects = suite.subjects(artifacts)
-    recipe = recipe_from({}, [f"bench.backend={suite.backend_of(artifacts)}", *sets])
-    feeds = Artifact("samples", samples, sha256_of(samples)) if samples else None
-    scoring = scoring_of(artifacts[0], feeds) if feeds else None
-    setting = suite.Setting(engines[0].stem, recipe.bench, feeds, scoring)
-    made_by = suite.provenance(subjects, setting, to_plain(recipe.bench))
-    suite.run(subjects, setting, made_by, out, told)
-
-
-def _by_trtexec(
+def _trtexec_files(
     times: Sequence[Path], profile: Path | None, named: tuple[str | None, str | None], sets: Sequence[str]
-) -> trtexec.Given:
+) -> trtexec.TrtexecFiles:
     """Check that what trtexec's files do not say was given too."""
     target, tensorrt = named
     if not times or not target or not tensorrt:
@@ -82,4 +70,4 @@ def _by_trtexec(
             f"{missing} not given; a result by trtexec needs --times FILE --target BOARD --tensorrt RELEASE"
         )
     config = recipe_from({}, [f"bench.warmup_ms={trtexec.WARMUP_MS}", *sets]).bench
-    return trtexec.Given(tuple(times), profile, target, tensorrt, config.warmup_ms)
+    return trtexec.TrtexecFiles(tuple(times), profile, target, tensorrt, config.warmup_ms)

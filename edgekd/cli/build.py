@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from edgekd.cli._given import onnx_artifact
-from edgekd.cli._options import Dims, Json, Output, answer, sizes
-from edgekd.runtime import build
+from edgekd.cli._options import Dims, Json, Output, print_json, sizes
+from edgekd.pipeline import library
 
 
 def command(
@@ -23,10 +22,9 @@ def command(
     json_: Json = False,
 ) -> None:
     """Build an engine from an ONNX file, on the machine that will run it."""
-    out = output or onnx.with_suffix(".engine")
-    engine = build.run(onnx_artifact(onnx, sizes(dim), out.parent), backend, out, threads=threads)
+    engine = library.build(onnx, backend, output, threads=threads, dims=sizes(dim))
     if json_:
-        answer({"engine": str(out), "sha256": engine.sha256, **engine.facts})
+        print_json({"engine": str(engine.path), "sha256": engine.sha256, **engine.facts})
         return
-    typer.echo(out)
-    typer.echo("; ".join(filter(None, (engine.facts.get("summary"), engine.facts.get("notice")))), err=True)
+    typer.echo(engine.path)
+    typer.echo("; ".join(filter(None, (engine.facts.get("summary"), engine.facts.get("caveat")))), err=True)

@@ -1,4 +1,4 @@
-"""Say what is installed here, what would run, and why the rest would not."""
+"""Show what is installed here, what would run, and why the rest would not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from edgekd.cli._options import Json, answer
+from edgekd.cli._options import Json, print_json
 from edgekd.core import family
 from edgekd.machine.doctor import doctor
 
@@ -25,10 +25,10 @@ _NEEDS = {
 
 
 def command(json_: Json = False) -> None:
-    """Say what is installed here, what would run, and why the rest would not."""
+    """Show what is installed here, what would run, and why the rest would not."""
     found = examine()
     if json_:
-        answer(found)
+        print_json(found)
         return
     typer.echo(
         f"edgekd {found['edgekd']}, Python {found['python']}, {found['cores']} cores of {found['processor']}, "
@@ -36,11 +36,11 @@ def command(json_: Json = False) -> None:
         f"free disk here: {found['free_disk_gib']:.1f} GiB\n"
     )
     typer.echo("this machine")
-    for name, said in found["state"].items():
-        typer.echo(f"  {name:<16} {said}")
+    for name, text in found["state"].items():
+        typer.echo(f"  {name:<16} {text}")
     typer.echo("energy")
     for name, state in found["energy"].items():
-        typer.echo(f"  {'no ' if state['why'] else 'ok '} {name:<13} {state['why'] or state['sees']}")
+        typer.echo(f"  {'no ' if state['why'] else 'ok '} {name:<13} {state['why'] or state['description']}")
     for title in ("stages", "backends"):
         typer.echo(title)
         for name, state in found[title].items():
@@ -66,7 +66,7 @@ def _stage(libraries: tuple[str, ...]) -> dict[str, Any]:
 
 def _versions(state: dict[str, Any]) -> str:
     versions = ", ".join(f"{library} {version}" for library, version in state["versions"].items())
-    return "; ".join(filter(None, (versions, state.get("notice")))) or "built in"
+    return "; ".join(filter(None, (versions, state.get("caveat")))) or "built in"
 
 
 def _driver() -> str:

@@ -1,4 +1,4 @@
-"""Export a checkpoint to ONNX, and prove that it gives the same numbers."""
+"""Export a checkpoint to ONNX, and check that it gives the same numbers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from edgekd.cli._options import Images, Json, Module, Quiet, Sets, answer, talker
-from edgekd.core.errors import InputError
-from edgekd.pipeline import run
-from edgekd.pipeline.job import job_from
+from edgekd.cli._options import CalibrationImages, Json, Module, Quiet, Sets, print_json, reporter
+from edgekd.pipeline import library
 
 
 def command(
@@ -18,18 +16,22 @@ def command(
     role: Annotated[str, typer.Option("--role", help="Which network of a pair.")] = "student",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; runs/<pair>.")] = None,
     set_: Sets = None,
-    images: Images = None,
+    calibration_images: CalibrationImages = None,
     module: Module = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Export a checkpoint to ONNX, and prove that it gives the same numbers."""
-    job = job_from(source, output, set_ or (), module).with_data(images, {})
-    name = "model" if "model" in job.origins else role
-    if name not in job.origins or job.origins[name].is_onnx:
-        raise InputError(f"{source} has no {name!r} to export; it has: {', '.join(job.origins)}")
-    made = run.export(job, name, talker(quiet))
+    """Export a checkpoint to ONNX, and check that it gives the same numbers."""
+    made = library.export(
+        source,
+        role,
+        output,
+        overrides=set_ or (),
+        module=module,
+        calibration_images=calibration_images,
+        reporter=reporter(quiet),
+    )
     if json_:
-        answer({"onnx": str(made.path), "sha256": made.sha256, **made.facts})
+        print_json({"onnx": str(made.path), "sha256": made.sha256, **made.facts})
     else:
         typer.echo(made.path)

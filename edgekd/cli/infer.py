@@ -1,61 +1,63 @@
-"""Run pictures through an engine: pictures in; pictures, labels or classes out."""
+"""Run images through an engine: images in; images, labels or classes out."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edgekd.cli._options import Json, Quiet, Sets, answer, talker
+from edgekd.cli._options import Json, Quiet, Sets, print_json, reporter
 from edgekd.core import family
 from edgekd.core.artifact import atomic_path, read_artifact
 from edgekd.core.errors import InputError
 from edgekd.core.preprocessing import task_view
 from edgekd.core.recipe import recipe_from
-from edgekd.runtime.predictor import Answer, answer_from
+from edgekd.runtime.predictor import Prediction, Predictor
 
 
 def command(
     engine: Annotated[Path, typer.Argument(help="An engine that edgekd built here.")],
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures, or one folder of them.")],
+    images: Annotated[list[Path], typer.Argument(help="Images, or one folder of them.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results, as PNG.")] = Path("inferred"),
     set_: Sets = None,
     labels: Annotated[bool, typer.Option("--labels", help="Write class numbers as grey values, not colours.")] = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run pictures through an engine: pictures in; pictures, labels or classes out.
+    """Run images through an engine: images in; images, labels or classes out.
 
-    A picture of another size than the engine's goes through in overlapping tiles, or resized and back, as its task is.
+    An image of another size than the engine's is cut into overlapping tiles, or resized and the output resized back,
+    depending on the task.
     """
     artifact = read_artifact(engine)
-    network = artifact.facts.get("network") or {}
-    if "task" not in network:
-        raise InputError(f"{engine} does not say what it is for; build it from a pair, whose recipe names its task")
-    task: Any = task_view(family.load("tasks", str(network["task"])), bool(network.get("embedded")))
-    options = {**json.loads(network.get("task_options", "{}")), **recipe_from({}, set_ or ()).task}
+    network = artifact.network
+    if network is None or not network.task:
+        raise InputError(f"the task of {engine} is unknown; build it from a pair, whose recipe names the task")
+    member: Any = family.load("tasks", network.task)
+    task = task_view(member, network.includes_preprocessing)
+    options = {**network.task_options, **recipe_from({}, set_ or ()).task}
     reader = family.load_module("edgekd.datasets.pictures")
-    paths = reader.picture_paths(pictures[0]) if len(pictures) == 1 and pictures[0].is_dir() else pictures
+    paths = reader.picture_paths(images[0]) if len(images) == 1 and images[0].is_dir() else images
     session = family.load("backends", str(artifact.facts["backend"])).BACKEND.open(engine)
-    rows = []
+    rows, progress = [], reporter(quiet)
     try:
+        predictor = Predictor(session, task, options)
         for path in paths:
-            found = answer_from(session, reader.read_picture(path), task, options)
+            found = predictor.predict(reader.read_picture(path))
             rows.append(_kept(path, found, output, labels))
             if found.picture is not None:
-                talker(quiet)(f"{path.name} → {found.picture.shape[1]}x{found.picture.shape[0]}")
+                progress.message(f"{path.name} → {found.picture.shape[1]}x{found.picture.shape[0]}")
             if not json_:
                 typer.echo(rows[-1].get("output") or f"{path.name}: {found.text}")
     finally:
         session.close()
     if json_:
-        answer(rows)
+        print_json(rows)
 
 
-def _kept(path: Path, found: Answer, folder: Path, labels: bool) -> dict[str, Any]:
-    """Write what is a picture, and return what is known of the answer as plain data."""
+def _kept(path: Path, found: Prediction, folder: Path, labels: bool) -> dict[str, Any]:
+    """Write the picture where there is one, and return the prediction as plain data."""
     if labels and found.labels is None:
         raise InputError(f"--labels was given, but the engine does not label the pixels of {path}; leave it out")
     if found.picture is None:

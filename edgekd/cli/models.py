@@ -1,4 +1,4 @@
-"""List the pairs at hand: student, teacher, task, and which recipes have their weights here."""
+"""List the pairs of student and teacher: their tasks, and which recipes have their weights here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgekd.core.recipe import PAPER, SMALL, load_recipe, pair_names, pairs_root
 def command(
     json_: Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")] = False,
 ) -> None:
-    """List the pairs at hand: student, teacher, task, and which recipes have their weights here."""
+    """List the pairs of student and teacher: their tasks, and which recipes have their weights here."""
     rows = [_row(pairs_root() / name) for name in pair_names()]
     if json_:
         typer.echo(json.dumps(rows, indent=1))
@@ -41,9 +41,9 @@ def _row(folder: Path) -> dict[str, Any]:
 
 
 def _state(recipes: Mapping[str, Mapping[str, bool]]) -> str:
-    """Say which recipes can be run, and what of the others is to be trained first."""
-    said = []
+    """List which recipes can be run, and which networks of the others have to be trained first."""
+    parts = []
     for name, weights in recipes.items():
         missing = [role for role, here in weights.items() if not here]
-        said.append(f"{name} " + (f"has no weights for {' and '.join(missing)} yet" if missing else "has its weights"))
-    return ", ".join(said)
+        parts.append(f"{name} " + (f"has no weights for {' and '.join(missing)} yet" if missing else "has its weights"))
+    return ", ".join(parts)

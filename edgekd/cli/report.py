@@ -1,4 +1,4 @@
-"""Write a result again as a terminal table, Markdown, or a self-contained page."""
+"""Print a result or a verdict, or write it as Markdown, a self-contained page, or for other tools."""
 
 from __future__ import annotations
 
@@ -8,46 +8,44 @@ from typing import Annotated
 
 import typer
 
-from edgekd.bench.scoring import pictures
-from edgekd.cli._options import Output
-from edgekd.core import family
+from edgekd.bench.previews import load_previews
+from edgekd.cli._options import Reports, report_paths
 from edgekd.core.artifact import write_atomic
-from edgekd.core.errors import UnknownName
-from edgekd.results.result import read_result
+from edgekd.core.errors import InputError
+from edgekd.pipeline import library
+from edgekd.report.format import ResultFileFormat, result_format, verdict_format
+from edgekd.results.gate import Verdict
+from edgekd.results.result import BenchmarkResult
 
 
 def command(
-    result: Annotated[Path, typer.Argument(help="A result.json.")],
-    format_: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            "-f",
-            help="terminal, markdown, html; or bencher, benchstat, action_benchmark, trtexec_times, trtexec_profile "
-            "for others' tools.",
-        ),
-    ] = "terminal",
-    candidate: Annotated[str | None, typer.Option("--candidate", help="Write this one only.")] = None,
-    output: Output = None,
+    file: Annotated[Path, typer.Argument(help="A result.json, or a verdict that the gate wrote.")],
+    report: Reports = None,
+    candidate: Annotated[str | None, typer.Option("--candidate", help="Of a result: this candidate only.")] = None,
 ) -> None:
-    """Write a result again as a terminal table, Markdown, or a self-contained page."""
-    writer = family.load("report.formats", format_)
-    if not hasattr(writer, "render"):
-        known = [
-            name for name in family.names("report.formats") if hasattr(family.load("report.formats", name), "render")
-        ]
-        raise UnknownName.among("format of a result", format_, known)
-    # A writer may want what lies beside the result, too.
-    whole = getattr(writer, "render_file", None)
-    if whole and not candidate:
-        text = whole(result)
-    else:
-        found = read_result(result)
-        if candidate:
-            found = replace(found, candidates=(found.candidate(candidate),))
-        text = writer.render(found, pictures(result))
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
-        write_atomic(output, text)
-        typer.echo(output)
+    """Print a result or a verdict, or write it with --report FORMAT=PATH.
+
+    Formats of a result: terminal, markdown, html; and bencher, benchstat, action_benchmark, trtexec_times,
+    trtexec_profile for other tools. Of a verdict: terminal, markdown, junit, sarif, github.
+    """
+    found = library.load(file)
+    if not isinstance(found, (BenchmarkResult, Verdict)):
+        raise InputError(f"{file} is neither a result nor a verdict; give the result.json of a run")
+    reports = report_paths(report)
+    texts = [(_text(found, name, file, candidate), path) for name, path in reports]
+    for text, path in texts:  # written once all formats are known to be good
+        write_atomic(path, text)
+        typer.echo(path)
+    if not reports:
+        typer.echo(_text(found, "terminal", file, candidate), nl=False)
+
+
+def _text(found: BenchmarkResult | Verdict, format_name: str, file: Path, candidate: str | None) -> str:
+    if isinstance(found, Verdict):
+        return verdict_format(format_name).render_verdict(found)
+    writer = result_format(format_name)
+    if isinstance(writer, ResultFileFormat) and candidate is None:
+        return writer.render_file(file)
+    if candidate is not None:
+        found = replace(found, candidates=(found.candidate(candidate),))
+    return writer.render(found, load_previews(file))

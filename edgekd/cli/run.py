@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from edgekd.cli._options import Dims, Images, Json, Module, Output, Quiet, Sets, Verbose, progress_bar, sizes, talker
+from edgekd.cli._options import CalibrationImages, Dims, Json, Module, Output, Quiet, Sets, Verbose, reporter, sizes
 from edgekd.core import family
 from edgekd.pipeline import run
 from edgekd.pipeline.job import job_from
@@ -19,24 +19,23 @@ def command(
     output: Output = None,
     set_: Sets = None,
     dim: Dims = None,
-    images: Images = None,
+    calibration_images: CalibrationImages = None,
     evaluation: Annotated[
         Path | None,
-        typer.Option("--evaluation", help="Folder of your own pictures to score on, as the recipe's layout has them."),
+        typer.Option("--evaluation", help="Folder to measure accuracy on, laid out as the recipe's data.layout."),
     ] = None,
     module: Module = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run first, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print which stage would run first, and stop.")] = False,
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Run a whole recipe, or any ONNX file, through every stage to a result and a report.
 
-    What is there already, made from the same files with the same settings and versions, is not made again.
+    Stages whose inputs have not changed are skipped.
     """
-    job = job_from(source, output, set_ or (), module)
-    job = job.with_data(images, sizes(dim), evaluation)
-    done = run.run(run.Walk(job, talker(quiet), progress_bar(quiet), dry_run, verbose))
+    job = job_from(source, output, set_ or (), module).with_data(calibration_images, sizes(dim), evaluation)
+    done = run.run(job, reporter(quiet), dry_run=dry_run, verbose=verbose)
     if done is None:
         return
     if json_:

@@ -1,4 +1,4 @@
-"""Show what any file of edgekd's is: an ONNX or engine with its manifest, samples, a result, a recipe, a checkpoint."""
+"""Describe any file edgekd writes or reads: ONNX, engine, samples, result, verdict, recipe, checkpoint."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from edgekd.cli._options import Json, answer
+from edgekd.cli._options import Json, print_json
 from edgekd.core import family, units
 from edgekd.core.artifact import manifest_path, read_artifact, sha256_of
 from edgekd.core.errors import InputError
 from edgekd.core.recipe import load_recipe
-from edgekd.core.samples import Samples
+from edgekd.core.samples import SampleArchive
 from edgekd.core.schema import to_plain
 from edgekd.core.tensor import TensorSpec
+from edgekd.pipeline import library
 from edgekd.pipeline.job import check_names
-from edgekd.results.result import read_result
+from edgekd.results.gate import Verdict
 
 _LONG = 100  # characters of a fact that a terminal line holds
 _NODES, _NAME = 10, 40  # of an ONNX file's nodes, and of their names
@@ -28,18 +29,20 @@ def command(
     file: Annotated[Path, typer.Argument(help="Any file that edgekd reads or writes.")],
     json_: Json = False,
 ) -> None:
-    """Show what any file of edgekd's is, from its manifest or from the file itself."""
+    """Describe any file edgekd writes or reads, from its manifest or from the file itself."""
     if not file.is_file():
         problem = "is a folder" if file.is_dir() else "does not exist"
         raise InputError(f"{file} {problem}; a file that edgekd wrote, an ONNX file or a recipe was expected")
     if file.suffix == ".json" and file.with_suffix("").is_file():
         file = file.with_suffix("")  # a manifest: show what it belongs to
     if file.suffix == ".json" and not json_:
-        typer.echo(family.load("report.formats", "terminal").render(read_result(file), None), nl=False)
+        loaded, terminal = library.load(file), family.load("report.formats", "terminal")
+        text = terminal.render_verdict(loaded) if isinstance(loaded, Verdict) else terminal.render(loaded, None)
+        typer.echo(text, nl=False)
         return
     found = describe(file)
     if json_:
-        answer(found)
+        print_json(found)
         return
     by_node = found.pop("node_costs", [])
     for line in (*_lines(found), *_costliest(by_node)):
@@ -58,7 +61,8 @@ def describe(file: Path) -> dict[str, Any]:
         check_names(recipe)
         return about | {"kind": "recipe", **to_plain(recipe)}
     if file.suffix == ".json":
-        return about | {"kind": "result", **to_plain(read_result(file))}
+        loaded = library.load(file)
+        return about | {"kind": "verdict" if isinstance(loaded, Verdict) else "result", **to_plain(loaded)}
     if manifest_path(file).exists():
         artifact = read_artifact(file)
         about |= {
@@ -66,13 +70,15 @@ def describe(file: Path) -> dict[str, Any]:
             "inputs": [str(spec) for spec in artifact.inputs],
             "outputs": [str(spec) for spec in artifact.outputs],
             "made_by": to_plain(artifact.made_by),
+            "network": to_plain(artifact.network),
             "facts": dict(artifact.facts),
         }
         return about | (_costs(file, artifact.inputs)[1] if artifact.kind == "onnx" else {})
     if file.suffix == ".npz":
-        samples = Samples.load(file)
-        shapes = {name: list(array.shape) for name, array in samples.inputs.items()}
-        return about | {"kind": "samples", "source": samples.source, "inputs": shapes, "names": list(samples.names)}
+        samples = SampleArchive(file)
+        shapes = {name: list(array.shape) for name, array in samples[0].feeds.items()}
+        described = {"source": samples.source, "origin": samples.origin, "inputs": shapes, "names": list(samples.names)}
+        return about | {"kind": "samples", **described}
     if file.suffix == ".onnx":
         return about | {"kind": "onnx, given (no manifest)", **_onnx(file)}
     if file.suffix in (".safetensors", ".pt", ".pth"):

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from edgekd.cli._options import Json, answer
+from edgekd.cli._options import Json, print_json
 from edgekd.core import family
 
 
@@ -14,7 +14,7 @@ def command(json_: Json = False) -> None:
     """List the boards edgekd knows: compute capability, memory, power modes, TensorRT."""
     targets = {name: family.load("targets", name).TARGET for name in family.names("targets")}
     if json_:
-        answer({name: asdict(target) | {"opset": target.opset} for name, target in targets.items()})
+        print_json({name: asdict(target) | {"opset": target.opset} for name, target in targets.items()})
         return
     for name, target in targets.items():
         typer.echo(

@@ -1,1 +1,1 @@
-"""Convert: checkpoint → ONNX → smaller ONNX."""
+"""Convert: a checkpoint, or any ONNX file, → ONNX → smaller ONNX."""

@@ -1,6 +1,6 @@
-"""The sections of a recipe as types: one a stage, its fields the schema, their values the defaults.
+"""The sections of a recipe as dataclasses, one per stage: fields are the schema, their values the defaults.
 
-Apart from ``recipe`` so that a board, which has no TOML reader, measures with the same ``[bench]`` as a workstation.
+They are separate from ``core.recipe`` because a board, which has no TOML reader, measures with the same ``[bench]``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any, Literal
 from edgekd.core.errors import RecipeError
 from edgekd.core.tensor import Dim
 
-_BIG = 1e9
+_BIG = 1e9  # stands for "no upper limit"
 
 
 def _bounded(section: object, **limits: tuple[float, float]) -> None:
-    """Raise RecipeError where a field is outside (lowest, highest); ``schema.parse`` names the section as well."""
+    """Raise RecipeError if a field is outside (lowest, highest); ``schema.parse`` adds the section's name."""
     for name, (low, high) in limits.items():
         value = getattr(section, name)
         if not low <= value <= high:
@@ -30,7 +30,7 @@ Role = Literal["teacher", "student"]
 
 @dataclass(frozen=True, slots=True)
 class PairConfig:
-    """What the pair is: the task it does, its two checkpoints, one line for people."""
+    """``[pair]``: the task of the pair, its two checkpoints, and a description in one line."""
 
     task: str
     summary: str = ""
@@ -40,7 +40,7 @@ class PairConfig:
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """``[network]``: keyword arguments for ``teacher()`` and ``student()`` of the pair's model.py, its sizes."""
+    """``[network]``: keyword arguments of ``teacher()`` and ``student()`` in the pair's model.py, such as sizes."""
 
     teacher: Mapping[str, Any] = field(default_factory=dict)
     student: Mapping[str, Any] = field(default_factory=dict)
@@ -48,16 +48,15 @@ class NetworkConfig:
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """The pair's own folders of pictures, and how a user's training data lies.
+    """``[data]``: the pair's own folders of images, and the layout of a user's training data.
 
     Attributes:
-        calibration: What INT8 is calibrated on.
-        evaluation: Disjoint from it, what accuracy is measured on.
-        assumed_scale: For a foreign ONNX file only, whose preprocessing nobody told us: pictures are fed as
-            0..assumed_scale.
-        layout: How ``distill --data`` folders lie and are augmented: a file in ``edgekd/datasets/layouts/``.
-        options: Of that layout.
-        evaluation_options: What of them differs for the pair's own ``evaluation`` folder.
+        calibration: Images that INT8 is calibrated on.
+        evaluation: Images that accuracy is measured on; disjoint from ``calibration``.
+        assumed_scale: Only for an ONNX file whose preprocessing is unknown: images are fed as 0..assumed_scale.
+        layout: Layout and augmentation of ``distill --data`` folders: a file in ``edgekd/datasets/layouts/``.
+        options: Options of that layout.
+        evaluation_options: Options that differ for the pair's own ``evaluation`` folder.
     """
 
     calibration: str | None = None
@@ -72,10 +71,10 @@ class DataConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class TapConfig:
-    """One feature that teacher and student are compared at: a module's path in each, as ``named_modules`` gives it.
+class FeatureLayerConfig:
+    """One feature that student and teacher are compared by: the path of a module in each, as in ``named_modules``.
 
-    A path's module gives its output; "PATH:input" gives what goes into it, for a feature before an activation.
+    A path selects the module's output; "PATH:input" selects its input, for a feature before an activation.
     """
 
     student: str
@@ -87,24 +86,26 @@ class TrainConfig:
     """One network's training.
 
     Attributes:
-        method: A file in ``edgekd/distill/methods/``; ``options`` are its own, ``taps`` the features it compares.
-        teacher_mode: "train" runs the teacher on batch statistics and with dropout, still without gradients.
+        method: A file in ``edgekd/distill/methods/``; ``options`` are the method's options, ``feature_layers`` the
+            features it compares.
+        teacher_mode: "train" runs the teacher with batch statistics and dropout, still without gradients.
         data: Overrides ``[data.options]`` for this network, such as a larger patch for the teacher.
         optimizer: ``betas`` are Adam's and AdamW's; ``momentum`` is SGD's, with Nesterov's step.
-        schedule: After ``warmup_steps``: "cosine" to 1 %, "poly" (1 - t)^0.9, "step" x0.1 at each of ``milestones``
-            (shares of all steps), "constant".
-        rates: Prefix of a parameter's name → factor on its learning rate; "adaptors" are the method's own.
-        ema: Decay of the weights' moving average, which then is the result; 0 is none.
-        keep: Whether the last or the best validated weights are the result.
-        precision: Of autocast; "bf16" keeps the weights in float32. ``teacher_precision`` is the frozen teacher's, ""
-            the same: on CPUs, depthwise convolutions are slower in bf16 and attention is twice as fast.
-        validate_every: Steps between validations; 0 validates at the end alone.
-        workers: Processes that read data.
+        schedule: Of the learning rate after ``warmup_steps``: "cosine" down to 1 %, "poly" (1 - t)^0.9, "step" x0.1
+            at each of ``milestones`` (shares of all steps), "constant".
+        lr_multipliers: Prefix of a parameter's name → factor of its learning rate; "adaptors" are the method's own
+            parameters.
+        ema: Decay of the moving average of the weights, which is then the result; 0 uses no average.
+        checkpoint_selection: Whether the last weights or those with the best validation are the result.
+        precision: Of autocast; "bf16" keeps the weights in float32. ``teacher_precision`` is that of the frozen
+            teacher, "" the same: on CPUs, depthwise convolutions are slower in bf16 and attention is twice as fast.
+        validate_every: Steps between validations; 0 validates only at the end.
+        workers: Number of processes that read data.
     """
 
     method: str = "none"
     options: Mapping[str, Any] = field(default_factory=dict)
-    taps: Mapping[str, TapConfig] = field(default_factory=dict)
+    feature_layers: Mapping[str, FeatureLayerConfig] = field(default_factory=dict)
     teacher_mode: Literal["eval", "train"] = "eval"
     data: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 10000
@@ -117,10 +118,10 @@ class TrainConfig:
     schedule: Literal["cosine", "poly", "step", "constant"] = "cosine"
     milestones: tuple[float, ...] = (0.4, 0.8)
     warmup_steps: int = 200
-    rates: Mapping[str, float] = field(default_factory=dict)
+    lr_multipliers: Mapping[str, float] = field(default_factory=dict)
     gradient_clip: float = 1.0
     ema: float = 0.0
-    keep: Literal["last", "best"] = "last"
+    checkpoint_selection: Literal["last", "best"] = "last"
     precision: Literal["fp32", "bf16"] = "bf16"
     teacher_precision: Literal["", "fp32", "bf16"] = ""
     validate_every: int = 0
@@ -137,9 +138,9 @@ class TrainConfig:
 
 @dataclass(frozen=True, slots=True)
 class AdaptConfig:
-    """``distill --images``: how fine-tuning on unlabelled pictures differs from the student's own training.
+    """Fine-tuning on unlabeled images (``distill --unlabeled-images``): what differs from the student's training.
 
-    ``data`` are options of ``edgekd/datasets/layouts/unlabelled.py``.
+    ``data`` are options of the data layout for images without labels.
     """
 
     steps: int = 500
@@ -151,13 +152,13 @@ class AdaptConfig:
         _bounded(self, steps=(1, _BIG), learning_rate=(1e-9, 10), warmup_steps=(0, _BIG))
 
     def changes(self) -> dict[str, Any]:
-        """Return the fields of TrainConfig that change."""
-        return {"keep": "last", **{name: getattr(self, name) for name in AdaptConfig.__slots__}}
+        """Return the fields of TrainConfig that differ, with their values."""
+        return {"checkpoint_selection": "last", **{name: getattr(self, name) for name in AdaptConfig.__slots__}}
 
 
 @dataclass(frozen=True, slots=True)
 class DistillConfig:
-    """``[distill.teacher]``, ``[distill.student]``, and ``[distill.adapt]`` for a user's own pictures."""
+    """``[distill.teacher]``, ``[distill.student]``, and ``[distill.adapt]`` for a user's own images."""
 
     teacher: TrainConfig = TrainConfig()
     student: TrainConfig = TrainConfig(method="logits")
@@ -166,16 +167,16 @@ class DistillConfig:
 
 @dataclass(frozen=True, slots=True)
 class ExportConfig:
-    """Checkpoint → ONNX.
+    """``[export]``: checkpoint → ONNX.
 
     Attributes:
-        shape: The input's shape; a string is a named dynamic dimension, whose range stands in ``ranges``.
+        shape: Shape of the input; a string is a named dynamic dimension, whose range is in ``ranges``.
         ranges: Dimension name → [min, opt, max].
         opset: 0 takes the newest that the target's TensorRT reads.
-        exporter: "auto" tries torch's dynamo exporter, then the TorchScript one, and the manifest says which it was.
+        exporter: "auto" tries torch's dynamo exporter, then the TorchScript one; the manifest names the one used.
         tolerance: Largest allowed |ONNX - torch|, as a share of the output's largest magnitude.
-        embed_preprocess: The graph takes the camera's picture, (1, H, W, 3) uint8 at the size of ``shape``, and gives
-            what is looked at: the task's own preprocessing and postprocessing become part of it.
+        include_preprocessing: Make the task's preprocessing and postprocessing part of the graph, which then takes an
+            image (1, H, W, 3) uint8 at the size of ``shape`` and returns what people look at.
     """
 
     shape: tuple[Dim, ...] = (1, 3, 128, 128)
@@ -183,7 +184,7 @@ class ExportConfig:
     opset: int = 0
     exporter: Literal["auto", "dynamo", "torchscript"] = "auto"
     tolerance: float = 1e-4
-    embed_preprocess: bool = False
+    include_preprocessing: bool = False
 
     def __post_init__(self) -> None:
         _bounded(self, opset=(0, 64), tolerance=(0, 1))
@@ -194,7 +195,7 @@ class ExportConfig:
 
 @dataclass(frozen=True, slots=True)
 class SimplifyConfig:
-    """ONNX → smaller ONNX; ``tolerance`` as in export. ``enabled = false`` passes the input on."""
+    """``[simplify]``: ONNX → smaller ONNX; ``tolerance`` as in export. ``enabled = false`` skips the stage."""
 
     enabled: bool = True
     tolerance: float = 1e-4
@@ -208,26 +209,19 @@ class QuantizeConfig:
     """ONNX → ONNX that carries its precision; each scheme is a file in ``edgekd/quantize/schemes/``.
 
     Attributes:
-        schemes: What ``run`` makes, each from the same simplified ONNX.
-        scheme: What ``edgekd quantize`` makes.
-        calibration: How activation ranges are read from the samples.
-        percentile: Used by calibration = "percentile".
-        keep: Node names, or ``fnmatch`` patterns of them, that stay in FP32.
+        schemes: The schemes to make, each from the same simplified ONNX.
+        exclude_nodes: Node names, or ``fnmatch`` patterns of them, that stay in FP32.
+        options: Scheme → options of its own ``Config``: ``[quantize.options.int8]`` in a recipe.
     """
 
     schemes: tuple[str, ...] = ("fp32", "fp16", "int8")
-    scheme: str = "int8"
-    calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
-    percentile: float = 99.99
-    keep: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        _bounded(self, percentile=(1, 100))
+    exclude_nodes: tuple[str, ...] = ()
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class BuildConfig:
-    """ONNX → engine. ``backends`` are files in ``edgekd/backends/``, ``target`` one in ``edgekd/targets/``."""
+    """``[build]``: ONNX → engine. ``backends`` are files in ``edgekd/backends/``, ``target`` in ``edgekd/targets/``."""
 
     target: str = "orin_nano_8gb"
     backends: tuple[str, ...] = ("onnxruntime", "tensorrt_rtx")
@@ -239,47 +233,47 @@ class BuildConfig:
 
 @dataclass(frozen=True, slots=True)
 class BenchConfig:
-    """Engine → result.
+    """``[bench]``: engine → result.
 
     Attributes:
-        backend: Which backend's engines are timed.
-        processes: Fresh processes that each time all candidates: load address, memory layout and thread placement are
-            drawn once in each.
-        blocks: Fewest rounds through all candidates in a process, in balanced order (A B B A); more until the ratios
-            are as narrow as ``width``.
-        width: Half of the 95 % interval that a ratio should have at the end, as a share; 0 spends the whole budget.
-        block_ms: Length of one candidate's block; at least ``min_iterations`` inferences.
+        backend: The backend whose engines are timed.
+        processes: Number of fresh processes, each of which times all candidates: load address, memory layout and thread
+            placement are drawn once per process.
+        min_rounds: Fewest rounds through all candidates in a process, in balanced order (A B B A). More follow until
+            the intervals of the ratios are as narrow as ``ci_half_width``.
+        ci_half_width: Wanted half-width of a ratio's 95 % interval, as a share; 0 uses the whole budget.
+        block_ms: Length of one candidate's block; it has at least ``min_iterations`` inferences.
         min_iterations: See ``block_ms``.
-        warmup_ms: Shortest warm-up of a candidate in a process; it goes on until the latency is steady, for ten times
-            as long or six windows of three inferences at most.
-        budget_s: For all processes together; no new round is begun after this long, but each runs two.
-        threads: Intra-op threads of a CPU backend; 0 is every core.
-        scenario: MLPerf's name: what one timed query is, see ``bench/scenarios.py``.
-        streams: Inferences side by side, each in a session of its own; of scenario = "offline" alone.
-        stages: Also time preprocessing and postprocessing, where the task is known.
-        yardstick: Also time a fixed network in every round, for comparison with results of another time.
-        max_foreign_load: Rounds in which others used more of the CPU than this are refused, as a share of all cores
-            this process may run on; where it is not set, foreign load is only noted.
-        refuse_throttled: Rounds that ended above the board's throttling temperature, or below the clock that its limits
-            pin, are refused; where it is false they are only noted.
-        energy_s: Length of each process's window of energy, whose rest before it is half as long; beside the budget,
-            and spent only where there is a sensor. 0 measures no energy.
+        warmup_ms: Shortest warm-up of a candidate in a process. It continues until the latency is steady, at most for
+            ten times as long or six windows of three inferences.
+        budget_s: For all processes together. No round starts after it is used up, but each process runs two.
+        threads: Intra-op threads of a CPU backend; 0 uses every core.
+        scenario: What one timed query is, by MLPerf's names: see ``bench/scenarios.py``.
+        streams: Concurrent inferences, each in a session of its own; only for scenario = "offline".
+        end_to_end: Also time preprocessing and postprocessing, if the task is known.
+        reference_workload: Also time a fixed network in every round, to compare with results of another time.
+        max_background_load: Refuse rounds in which other processes used more CPU than this, as a share of all cores
+            that this process may use; without it, background load is only noted.
+        refuse_throttled: Refuse rounds that ended above the board's throttling temperature, or below the clock that its
+            limits pin; otherwise they are only noted.
+        energy_s: Length of each process's energy window, after an idle period half as long. It is not part of the
+            budget, and is skipped if there is no sensor. 0 measures no energy.
     """
 
     backend: str = "onnxruntime"
     processes: int = 7
-    blocks: int = 6
-    width: float = 0.01
+    min_rounds: int = 6
+    ci_half_width: float = 0.01
     block_ms: float = 50.0
     min_iterations: int = 2
     warmup_ms: float = 100.0
-    budget_s: float = 90.0
+    budget_s: float = 60.0
     threads: int = 0
     scenario: Literal["single_stream", "multi_stream", "offline"] = "single_stream"
     streams: int = 1
-    stages: bool = True
-    yardstick: bool = True
-    max_foreign_load: float | None = None
+    end_to_end: bool = True
+    reference_workload: bool = True
+    max_background_load: float | None = None
     refuse_throttled: bool = False
     energy_s: float = 1.0
 
@@ -287,18 +281,20 @@ class BenchConfig:
         _bounded(self, streams=(1, 1024))
         if self.streams > 1 and self.scenario != "offline":
             raise RecipeError(
-                f"streams = {self.streams} with scenario = {self.scenario!r}; it answers one query at a time, "
-                'in one stream: write scenario = "offline"'
+                f"streams = {self.streams} with scenario = {self.scenario!r}, which has one stream; "
+                'write scenario = "offline"'
             )
-        _bounded(self, processes=(1, 1000), blocks=(1, _BIG), min_iterations=(1, _BIG), threads=(0, 4096))
-        _bounded(self, width=(0, 10), block_ms=(0, _BIG), warmup_ms=(0, _BIG), budget_s=(0, _BIG), energy_s=(0, 3600))
-        if self.max_foreign_load is not None:
-            _bounded(self, max_foreign_load=(0, 1))
+        _bounded(self, processes=(1, 1000), min_rounds=(1, _BIG), min_iterations=(1, _BIG), threads=(0, 4096))
+        _bounded(
+            self, ci_half_width=(0, 10), block_ms=(0, _BIG), warmup_ms=(0, _BIG), budget_s=(0, _BIG), energy_s=(0, 3600)
+        )
+        if self.max_background_load is not None:
+            _bounded(self, max_background_load=(0, 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything a run needs to know, parsed before its first stage starts."""
+    """Everything a run needs, parsed before its first stage starts."""
 
     pair: PairConfig | None = None
     network: NetworkConfig = NetworkConfig()

@@ -1,23 +1,24 @@
-"""Every error edgekd raises on purpose, one class per *who can fix it*.
+"""All errors that edgekd raises deliberately, one class per *who can fix it*.
 
 ::
 
     EdgeKDError                      printed as one line, never with a traceback
     ├── InputError           exit 2  the user's file or flag: what was found, what was expected
-    │   ├── RecipeError      exit 2  names the key, the value and the nearest right key
+    │   ├── RecipeError      exit 2  names the key, the value and the nearest valid key
     │   ├── UnknownName      exit 2  no such variant; lists the variants
     │   ├── CalibrationError exit 2  too few, or unusable, calibration samples
-    │   └── IntegrityError   exit 2  a file is not what its manifest says
+    │   └── IntegrityError   exit 2  a file does not match its manifest
     ├── MachineError         exit 3  this machine or board cannot
     │   ├── MissingDependency exit 3 names the library, the extra and the command
     │   ├── TargetMismatch   exit 3  engine, board or library versions; names both sides
-    │   ├── ParityError      exit 3  a converter moved the numbers: tensor, measure, value, bound
-    │   ├── BuildError       exit 3  the engine library refused; its last messages
-    │   └── BoardError       exit 3  a board did not answer as it should
+    │   ├── ParityError      exit 3  a conversion changed the numbers: tensor, measure, value, bound
+    │   ├── BuildError       exit 3  the engine library refused the graph; its last messages
+    │   ├── BoardError       exit 3  a board gave no valid answer
+    │   └── WorkerError      exit 3  a child process crashed, was killed or timed out; its last output
     └── NotComparable        exit 5  two results; the condition that differs
 
-Exit 0 is good, 1 is the gate's "regress", 4 its "inconclusive". Anything that is not an EdgeKDError is a bug in
-edgekd: exit 70, the only one with a traceback. Ctrl-C is the shell's 130.
+Exit code 0 is success, 1 is the gate's "regress", 4 its "inconclusive". Any other exception is a bug in edgekd: exit
+code 70, the only one with a traceback. Ctrl-C gives 130, as in a shell.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ EXIT_INTERRUPTED = 130
 
 
 class EdgeKDError(Exception):
-    """Base of the tree; ``exit_code`` is what the command line returns for it."""
+    """Base of the tree; the command line exits with ``exit_code``."""
 
     exit_code = 2
 
 
 class InputError(EdgeKDError):
-    """The user's file, folder or flag is not usable as it is."""
+    """The user's file, folder or flag cannot be used."""
 
 
 class RecipeError(InputError):
-    """A recipe, or a ``--set`` override, has a key or value that means nothing here."""
+    """A recipe, or a ``--set`` override, has an unknown key or a wrong value."""
 
 
 class UnknownName(InputError):
@@ -48,17 +49,17 @@ class UnknownName(InputError):
 
     @classmethod
     def among(cls, what: str, name: str, known: Iterable[str]) -> UnknownName:
-        """Build the message: the wrong name, the nearest right one, and all of them."""
+        """Make the error for ``name``: its message has the nearest known name, and all of them."""
         known = sorted(known)
         return cls(f"unknown {what} {name!r}{nearest(name, known)}; there are: {', '.join(known) or 'none'}")
 
 
 class CalibrationError(InputError):
-    """The calibration samples are missing, too few, or not of the network's shape."""
+    """The calibration samples are missing, too few, or do not have the network's shape."""
 
 
 class IntegrityError(InputError):
-    """A file does not match the manifest that lies beside it."""
+    """A file does not match the manifest beside it."""
 
 
 class MachineError(EdgeKDError):
@@ -72,7 +73,7 @@ class MissingDependency(MachineError):
 
 
 class TargetMismatch(MachineError):
-    """An engine, a board and a library do not belong together."""
+    """An engine does not fit the board, or the version of the engine library."""
 
 
 class ParityError(MachineError):
@@ -84,11 +85,24 @@ class BuildError(MachineError):
 
 
 class BoardError(MachineError):
-    """A board did not answer as it should."""
+    """A board gave no valid answer."""
+
+
+class WorkerError(MachineError):
+    """A child process crashed, was killed, or timed out.
+
+    Attributes:
+        timed_out: Whether it exceeded its time limit.
+        output: The end of its output, stdout and stderr together.
+    """
+
+    def __init__(self, message: str, *, timed_out: bool = False, output: str = "") -> None:
+        super().__init__(message)
+        self.timed_out, self.output = timed_out, output
 
 
 class NotComparable(EdgeKDError):
-    """Two results were taken under unlike conditions."""
+    """Two results were measured under unlike conditions."""
 
     exit_code = 5
 

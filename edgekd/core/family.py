@@ -1,25 +1,28 @@
-"""Families: a folder in which one file is one variant. The directory listing is the registry.
+"""Families: folders in which each file is one variant. The directory listing is the registry.
 
 >>> names("backends")           # lists files; imports none of them
 ['null', 'onnxruntime', ...]
->>> load("backends", "null")    # imports exactly one
+>>> load("backends", "null")    # imports only this one
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.metadata
 import importlib.util
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from edgekd.core.errors import MissingDependency, UnknownName
 
-# Where the name one imports is not the name one installs (dashes and underscores are handled by rule).
+# Import name → distribution name, where they differ by more than dashes and underscores.
 _DISTRIBUTION = {"PIL": "pillow", "skimage": "scikit-image", "google": "protobuf"}
 
-# What one member of a family is called in a message.
+# What messages call one member of a family.
 SINGULAR = {
     "backends": "backend",
     "cli": "command",
@@ -35,21 +38,26 @@ SINGULAR = {
 
 
 def names(family: str) -> list[str]:
-    """List the members of ``family``, a sub-package of edgekd like "quantize.schemes"; none is imported."""
-    spec = importlib.util.find_spec(f"edgekd.{family}")
-    if spec is None or not spec.submodule_search_locations:
-        return []
-    files = (path for root in spec.submodule_search_locations for path in Path(root).glob("*.py"))
-    return sorted(path.stem for path in files if not path.stem.startswith("_"))
+    """Return the members of ``family``, a sub-package of edgekd like "quantize.schemes", without importing any."""
+    return sorted(_files(family))
+
+
+def _folders(package: str) -> list[str]:
+    """Return where an import would look for modules of ``package``, without importing it."""
+    if package in sys.modules:
+        # Its __path__ may have been extended since it was imported; its spec does not know that.
+        return list(getattr(sys.modules[package], "__path__", []))
+    spec = importlib.util.find_spec(package)
+    return list(spec.submodule_search_locations or []) if spec else []
 
 
 def load(family: str, name: str) -> ModuleType:
     """Import one member of ``family``.
 
     Raises:
-        UnknownName: There is no such file; the message lists the ones there are.
-        MissingDependency: The file's library is not installed. A library that *is* installed but broken raises its
-            own ImportError, unhidden.
+        UnknownName: There is no such file; the message lists the existing ones.
+        MissingDependency: The file's library is not installed. A library that is installed but broken raises its own
+            ImportError.
     """
     known = names(family)
     if name not in known:
@@ -57,21 +65,68 @@ def load(family: str, name: str) -> ModuleType:
     return load_module(f"edgekd.{family}.{name}")
 
 
+def constant(family: str, name: str, variable: str) -> Any:
+    """Read a literal that a member assigns at its top level; the member and its libraries are not imported.
+
+    Args:
+        family: A sub-package of edgekd, like "quantize.schemes".
+        name: The member.
+        variable: What it assigns, like "LIBRARIES"; a constant that Python's ``ast.literal_eval`` takes.
+
+    Raises:
+        UnknownName: There is no such file.
+        AttributeError: The file does not assign the variable, or its value is not a literal.
+    """
+    files = _files(family)
+    if name not in files:
+        raise UnknownName.among(SINGULAR.get(family, family), name, files)
+    for statement in ast.parse(files[name].read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign):
+            targets, value = statement.targets, statement.value
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            targets, value = [statement.target], statement.value
+        else:
+            continue
+        if any(isinstance(target, ast.Name) and target.id == variable for target in targets):
+            try:
+                return ast.literal_eval(value)
+            except ValueError as err:
+                raise AttributeError(f"{variable} of {files[name]} is not a literal; write its value out") from err
+    raise AttributeError(f"{files[name]} assigns no {variable}; every member of {family!r} has one")
+
+
 def load_module(module: str) -> ModuleType:
-    """Import ``module`` by its full name, turning a library that is not installed into MissingDependency."""
+    """Import ``module`` by its full name.
+
+    Raises:
+        MissingDependency: A library that it imports is not installed.
+    """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as err:
         missing = (err.name or "").partition(".")[0]
         if missing in ("", "edgekd"):
-            raise
+            raise  # a module of our own is missing: a bug, not a dependency
         raise _missing(module.removeprefix("edgekd.").replace(".", "/"), missing) from err
 
 
 def require(library: str, by: str) -> None:
-    """Raise MissingDependency where ``library``, which ``by`` runs in another process, is not installed."""
+    """Check that a library is installed which is only imported in a child process.
+
+    Args:
+        library: Import name.
+        by: What needs it, for the message.
+
+    Raises:
+        MissingDependency: It is not installed.
+    """
     if importlib.util.find_spec(library) is None:
         raise _missing(by, library)
+
+
+def _files(family: str) -> dict[str, Path]:
+    found = (path for folder in _folders(f"edgekd.{family}") for path in Path(folder).glob("*.py"))
+    return {path.stem: path for path in found if not path.stem.startswith("_")}
 
 
 def _missing(by: str, library: str) -> MissingDependency:
@@ -79,7 +134,7 @@ def _missing(by: str, library: str) -> MissingDependency:
 
 
 def install_command(library: str) -> str:
-    """Return the pip command that brings ``library``: one of edgekd's extras where one has it."""
+    """Return the pip command that installs ``library``: one of edgekd's extras if an extra contains it."""
     wanted = _normal(_DISTRIBUTION.get(library, library))
     try:
         requirements = importlib.metadata.requires("edgekd") or []

@@ -1,95 +1,103 @@
-"""Networks that take the camera's picture: what their edge looks like, and how a task sees their answers.
+"""Graphs that include their task's preprocessing and postprocessing: their signature, node names and view of the task.
 
-With ``export.embed_preprocess`` a network's graph begins with its task's preprocessing and ends with its
-postprocessing: (1, H, W, 3) uint8 goes in; (1, H', W', 3) uint8 pictures, (1, H, W) uint8 labels or (1, C) float32
-probabilities come out. Its manifest says ``embedded = true`` in facts["network"]. Numpy alone: boards read this.
+With ``export.include_preprocessing`` a graph takes an image, (1, H, W, 3) uint8, and returns an image (1, H', W', 3)
+uint8, labels (1, H, W) uint8 or probabilities (1, C) float32. ``NetworkInfo.includes_preprocessing`` records it. The
+board imports this module, so it needs numpy only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import ModuleType
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.core.config import ExportConfig
 from edgekd.core.errors import InputError
-from edgekd.core.protocols import Array, Task
+from edgekd.core.protocols import Array, Pictures, Task
 from edgekd.core.tensor import DimRange, TensorSpec
 
-# How the names of embedded nodes begin in a graph: FP16 leaves them in FP32.
-NODES = "embedded_"
-BEFORE, AFTER = f"{NODES}before_", f"{NODES}after_"
-_LABELS, _PICTURE = 2, 3  # axes of one answer
+# Node names of the task's two parts begin with these. FP16 leaves both in FP32. "edgekd_" keeps them apart from the
+# nodes of imported networks, some of which are called "preprocess_..." too.
+PREPROCESS_PREFIX, POSTPROCESS_PREFIX = "edgekd_preprocess_", "edgekd_postprocess_"
+
+# Number of axes that tells what one output without its batch axis is.
+_LABEL_AXES, _IMAGE_AXES = 2, 3
+
+
+def is_pre_or_postprocessing(node_name: str) -> bool:
+    """Whether a node of this name belongs to the task's preprocessing or postprocessing."""
+    return node_name.startswith((PREPROCESS_PREFIX, POSTPROCESS_PREFIX))
 
 
 def input_spec(config: ExportConfig) -> TensorSpec:
-    """Return the edge that an exported network has: (N, C, H, W) float32, or one picture (1, H, W, 3) uint8.
+    """Return the input of an exported network: (N, C, H, W) float32, or one image (1, H, W, 3) uint8.
 
     Raises:
-        InputError: The picture's size is not fixed.
+        InputError: The graph includes preprocessing and the image size is not fixed.
     """
-    if not config.embed_preprocess:
+    if not config.include_preprocessing:
         ranges = {name: DimRange(*sizes) for name, sizes in config.ranges.items()}
         return TensorSpec("input", config.shape, "float32", ranges or None)
     shape = config.shape
     if len(shape) != 4 or shape[0] != 1 or not all(isinstance(size, int) for size in shape):
         raise InputError(
-            f"export.shape = {list(shape)} with export.embed_preprocess; one picture of a fixed size, "
-            "[1, channels, height, width], was expected: write numbers, or embed_preprocess = false"
+            f"export.shape = {list(shape)} with export.include_preprocessing; one image of a fixed size, "
+            "[1, channels, height, width], was expected: write numbers, or set include_preprocessing = false"
         )
     return TensorSpec("input", (1, shape[2], shape[3], 3), "uint8")
 
 
-def task_view(task: Task, embedded: bool) -> Task:
-    """Return ``task`` as it is met at the network's edge.
+def task_view(task: Task, includes_preprocessing: bool) -> Task:
+    """Return ``task`` as the caller of a network's graph needs it.
 
     Args:
         task: A file of ``edgekd/tasks/``.
-        embedded: Whether the network's graph holds the task's preprocessing and postprocessing.
+        includes_preprocessing: Whether the graph contains the task's preprocessing and postprocessing.
 
     Returns:
-        ``task`` itself, or a view of it: ``preprocess`` gives the picture, (H, W, 3) uint8, as it is, and
-        ``postprocess`` takes the graph's answer to what the task's own ``postprocess`` gives; everything else
-        (``metric``, ``picture``, ``baseline``, ...) is the task's.
+        ``task`` itself, or a copy whose ``preprocess`` passes the image (H, W, 3) uint8 through and whose
+        ``postprocess`` turns the graph's output into what the task's own ``postprocess`` returns.
     """
-    return _EmbeddedTask(task) if embedded else task
+    if not includes_preprocessing:
+        return task
+    # Copied, not delegated by __getattr__: since Python 3.12, isinstance(view, Pictures) sees real attributes only.
+    members = {name: getattr(task, name) for name in dir(task) if not name.startswith("_")}
+    members |= {"preprocess": _pass_through, "postprocess": _from_graph_output}
+    return cast("Task", SimpleNamespace(**members))
 
 
-def answer_of(task: ModuleType, output: Array, options: Mapping[str, Any]) -> Array:
-    """Turn what ``task.postprocess`` gave into what a graph with it embedded answers.
+def graph_output(task: Task, output: Array, options: Mapping[str, Any]) -> Array:
+    """Turn what ``task.postprocess`` returned into what a graph that includes it returns.
 
     Args:
         task: A file of ``edgekd/tasks/``.
-        output: (H, W, 3) picture, (H, W) labels or (C,) probabilities.
+        output: (H, W, 3) image, (H, W) labels or (C,) probabilities.
         options: The recipe's ``[task]``.
 
     Returns:
         (H, W, 3) uint8, (H, W) uint8 or (C,) float32.
+
+    Raises:
+        InputError: The output is an image, and the task cannot turn it into a picture.
     """
-    if output.ndim == _PICTURE:
-        picture: NDArray[np.uint8] = task.picture(output, options)
-        return picture
-    return output.astype(np.uint8) if output.ndim == _LABELS else output.astype(np.float32)
+    if output.ndim == _IMAGE_AXES:
+        if not isinstance(task, Pictures):
+            raise InputError(
+                f"the task's output has shape {list(output.shape)} and the task has no picture(); labels or "
+                "probabilities were expected"
+            )
+        return task.picture(output, options)
+    return output.astype(np.uint8 if output.ndim == _LABEL_AXES else np.float32)
 
 
-class _EmbeddedTask:
-    """See ``task_view``."""
+def _pass_through(image: NDArray[np.uint8], options: Mapping[str, Any]) -> Array:
+    return np.ascontiguousarray(image)
 
-    METRICS: tuple[str, ...]
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._task, name)
-
-    def preprocess(self, image: NDArray[np.uint8], options: Mapping[str, Any]) -> Array:
-        return np.ascontiguousarray(image)
-
-    def postprocess(self, output: Array, options: Mapping[str, Any]) -> Array:
-        if output.ndim == _PICTURE:
-            return np.asarray(output, np.float32) / np.float32(255)
-        return output.astype(np.int64) if output.ndim == _LABELS else output
+def _from_graph_output(output: Array, options: Mapping[str, Any]) -> Array:
+    if output.ndim == _IMAGE_AXES:
+        return np.asarray(output, np.float32) / np.float32(255)  # (H, W, 3) float32 0..1
+    return output.astype(np.int64) if output.ndim == _LABEL_AXES else output

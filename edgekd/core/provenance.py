@@ -1,26 +1,48 @@
-"""What each ONNX stage is made from, known before it runs: the pipeline skips by it without importing torch or onnx."""
+"""Provenance: what a file is made from. It is known before the file is made, so the pipeline can skip a stage by it."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgekd import __version__
-from edgekd.core.artifact import Provenance, digest_of
 from edgekd.core.config import ExportConfig, QuantizeConfig, SimplifyConfig
-from edgekd.core.family import version_of
-from edgekd.core.samples import Samples
+from edgekd.core.family import constant, version_of
 from edgekd.core.schema import to_plain
 
 
-def adopt(onnx_sha256: str, dims: Mapping[str, int]) -> Provenance:
-    """A foreign ONNX file with ``dims`` fixed → an ONNX file edgekd works on."""
-    return _made("adopt", onnx_sha256, dict(dims), ("onnx", "onnxruntime"))
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Everything that determines a file: enough to skip its stage, to reproduce it, and to find what changed.
+
+    Attributes:
+        stage: The stage that made the artifact.
+        parents_sha256: The files it was made from, in order.
+        config_sha256: Digest of the stage's configuration (see ``digest_of``).
+        versions: Library → version, for each library whose version can change the file.
+    """
+
+    stage: str
+    parents_sha256: tuple[str, ...] = ()
+    config_sha256: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def digest_of(data: Any) -> str:
+    """Return the sha256 of plain data as canonical JSON: equal data has equal digests."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def import_onnx(onnx_sha256: str, dims: Mapping[str, int]) -> Provenance:
+    """A user's ONNX file, with the sizes ``dims`` of its dynamic dimensions → an ONNX artifact."""
+    return _made("import_onnx", onnx_sha256, dict(dims), ("onnx", "onnxruntime"))
 
 
 def export(checkpoint_sha256: str, config: ExportConfig, opset: int, metadata: Mapping[str, str]) -> Provenance:
-    """A checkpoint → ONNX; ``opset`` is the one asked for, which config.opset = 0 leaves to the target."""
+    """A checkpoint → ONNX; ``opset`` is the resolved one (``config.opset`` = 0 takes the target's)."""
     plain = {"export": to_plain(config), "opset": opset, "metadata": dict(metadata)}
     return _made("export", checkpoint_sha256, plain, ("torch", "onnx", "onnxscript"))
 
@@ -30,21 +52,27 @@ def simplify(onnx_sha256: str, config: SimplifyConfig) -> Provenance:
     return _made("simplify", onnx_sha256, to_plain(config), ("onnx", "onnxsim"))
 
 
-def quantize(onnx_sha256: str, scheme: str, config: QuantizeConfig, samples_sha256: str) -> Provenance:
-    """ONNX → ONNX that carries ``scheme``; ``samples_sha256`` is ``digest_of_samples`` of its samples."""
-    plain: dict[str, Any] = {"scheme": scheme, "keep": list(config.keep), "samples": samples_sha256}
-    if scheme == "int8":
-        plain |= {"calibration": config.calibration, "percentile": config.percentile}
-    return _made("quantize", onnx_sha256, plain, ("onnx", "onnxruntime"))
+def quantize(onnx_sha256: str, scheme: str, config: QuantizeConfig, samples_digest: str) -> Provenance:
+    """ONNX → ONNX that carries ``scheme``.
 
+    Neither the scheme nor its libraries are imported: a run that has nothing to do asks for this.
 
-def digest_of_samples(samples: Samples) -> str:
-    """Return the sha256 of the feeds themselves: names, shapes, dtypes and values."""
-    digest = hashlib.sha256("\0".join(samples.names).encode())
-    for name, array in sorted(samples.inputs.items()):
-        digest.update(f"{name} {array.shape} {array.dtype}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+    Args:
+        onnx_sha256: The input.
+        scheme: A file of ``edgekd/quantize/schemes/``.
+        config: The scheme's options count as they stand in the recipe; other schemes' options do not count.
+        samples_digest: ``SampleSource.digest``; every scheme's graph is compared with its input on the samples.
+
+    Raises:
+        UnknownName: There is no such scheme.
+    """
+    plain: dict[str, Any] = {
+        "scheme": scheme,
+        "exclude_nodes": list(config.exclude_nodes),
+        "options": to_plain(config.options.get(scheme, {})),
+        "samples": samples_digest,
+    }
+    return _made("quantize", onnx_sha256, plain, constant("quantize.schemes", scheme, "LIBRARIES"))
 
 
 def _made(stage: str, parent_sha256: str, config: Any, libraries: tuple[str, ...]) -> Provenance:

@@ -1,12 +1,13 @@
-"""Plain data (a TOML table) into frozen dataclasses, strictly: every key known, every value of its type.
+"""A strict parser of plain data (TOML, JSON) into frozen dataclasses: unknown keys and wrong types are errors.
 
-A field's annotation is the schema: int, float, bool, str, Literal, tuple, Mapping, Optional and nested dataclasses. The
-message names the full key, the value found, and what was expected.
+The annotation of a field is its schema: int, float, bool, str, Literal, tuple, Mapping, Optional and nested
+dataclasses. Messages name the full key, the value found, and what was expected.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -21,22 +22,22 @@ def parse(cls: type[T], table: Any, where: str) -> T:
     """Build ``cls`` from ``table``.
 
     Args:
-        cls: A dataclass whose fields all have defaults, or are required keys.
-        table: What TOML gave.
-        where: The key path of the table, for messages ("distill.student").
+        cls: A dataclass; fields without a default are required keys.
+        table: Plain data, as a TOML or JSON reader returns it.
+        where: The table's key path in messages ("distill.student").
 
     Raises:
         RecipeError: A key is unknown or missing, or a value has the wrong type.
     """
     if not isinstance(table, Mapping):
-        raise RecipeError(f"{where} is {_say(table)}; a table was expected: [{where}]")
+        raise RecipeError(f"{where} is {_found(table)}; a table was expected: [{where}]")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in table:
         if key not in fields:
             raise RecipeError(
                 f"unknown key {where}.{key}{nearest(key, fields)}; [{where}] takes {', '.join(fields) or 'no keys'}"
             )
-    hints = typing.get_type_hints(cls)
+    hints = _type_hints(cls)  # type: ignore[arg-type]
     values = {key: _value(hints[key], value, f"{where}.{key}") for key, value in table.items()}
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -44,12 +45,18 @@ def parse(cls: type[T], table: Any, where: str) -> T:
             raise RecipeError(f"{where}.{name} is missing; [{where}] needs it")
     try:
         return cls(**values)
-    except RecipeError as err:  # a section's own bounds
+    except RecipeError as err:  # from __post_init__: a section checks its own bounds
         raise RecipeError(f"{where}.{err}") from err
 
 
+@functools.cache
+def _type_hints(cls: type) -> dict[str, Any]:
+    """Return a dataclass's annotations as types; each is a string that has to be compiled, so once a class."""
+    return typing.get_type_hints(cls)
+
+
 def to_plain(value: Any) -> Any:
-    """Turn a parsed config back into plain data, for digests and manifests."""
+    """Turn a dataclass back into plain data, for digests and manifests; tuples become lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -68,13 +75,13 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if origin is typing.Literal:
         if value not in args or isinstance(value, bool):
             hint = nearest(str(value), map(str, args))
-            raise RecipeError(f"{where} = {_say(value)}{hint}; one of {', '.join(map(repr, args))} was expected")
+            raise RecipeError(f"{where} = {_found(value)}{hint}; one of {', '.join(map(repr, args))} was expected")
         return value
     if origin is tuple:
         return _tuple(args, value, where)
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
-            raise RecipeError(f"{where} = {_say(value)}; a table was expected")
+            raise RecipeError(f"{where} = {_found(value)}; a table was expected")
         return {str(key): _value(args[1], item, f"{where}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(hint):
         return parse(hint, value, where)  # type: ignore[arg-type]
@@ -86,9 +93,9 @@ def _scalar(hint: type, value: Any, where: str) -> Any:
         try:
             return float(value)
         except OverflowError as err:
-            raise RecipeError(f"{where} = {_say(value)} is too large for a number") from err
+            raise RecipeError(f"{where} = {_found(value)} is too large for a number") from err
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise RecipeError(f"{where} = {_say(value)}; {_NAMES.get(hint, hint.__name__)} was expected")
+        raise RecipeError(f"{where} = {_found(value)}; {_NAMES.get(hint, hint.__name__)} was expected")
     return value
 
 
@@ -103,22 +110,22 @@ def _union(args: tuple[Any, ...], value: Any, where: str) -> Any:
         except RecipeError:
             continue
     names = " or ".join(_NAMES.get(option, getattr(option, "__name__", str(option))) for option in args)
-    raise RecipeError(f"{where} = {_say(value)}; {names} was expected")
+    raise RecipeError(f"{where} = {_found(value)}; {names} was expected")
 
 
 def _tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
-        raise RecipeError(f"{where} = {_say(value)}; a list was expected")
+        raise RecipeError(f"{where} = {_found(value)}; a list was expected")
     if len(args) == 2 and args[1] is Ellipsis:
         if args[0] is int and all(type(item) is int for item in value):
-            return tuple(value)  # raw latencies come by the hundred thousand
+            return tuple(value)  # fast path: results hold hundreds of thousands of latencies
         return tuple(_value(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if len(value) != len(args):
         raise RecipeError(f"{where} has {len(value)} items, {len(args)} were expected")
     return tuple(_value(arg, item, f"{where}[{i}]") for i, (arg, item) in enumerate(zip(args, value, strict=True)))
 
 
-def _say(value: Any) -> str:
+def _found(value: Any) -> str:
     text = repr(value)
     return f"{text[:60]}… ({type(value).__name__})" if len(text) > 60 else f"{text} ({type(value).__name__})"
 

@@ -19,7 +19,7 @@ DTYPES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class DimRange:
-    """The values one named dynamic dimension may take: TensorRT's optimization profile for it."""
+    """Sizes of one named dynamic dimension: its part of a TensorRT optimization profile."""
 
     min: int
     opt: int
@@ -34,7 +34,7 @@ class DimRange:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One tensor at a network's edge.
+    """One input or output of a network.
 
     Attributes:
         name: The tensor's name in the graph.
@@ -55,7 +55,7 @@ class TensorSpec:
 
     @property
     def picture_layout(self) -> str | None:
-        """Return "NCHW" or "NHWC" where this looks like pictures of 1 or 3 channels, else None."""
+        """Either "NCHW" or "NHWC" if shape and dtype look like images of 1 or 3 channels, else None."""
         if len(self.shape) != 4 or self.dtype not in ("float32", "float16", "uint8"):
             return None
         if self.shape[1] in (1, 3):
@@ -63,7 +63,7 @@ class TensorSpec:
         return "NHWC" if self.shape[3] in (1, 3) else None
 
     def at(self, which: str) -> tuple[int, ...]:
-        """Return the concrete shape at ``which`` of "min", "opt", "max" of every dynamic dimension.
+        """Return the concrete shape with every dynamic dimension at ``which``: "min", "opt" or "max".
 
         Raises:
             InputError: A dynamic dimension has no range.
@@ -71,24 +71,24 @@ class TensorSpec:
         return tuple(dim if isinstance(dim, int) else getattr(self._range(dim), which) for dim in self.shape)
 
     def admits(self, shape: Iterable[int]) -> bool:
-        """Whether an array of this concrete ``shape`` may be fed here (a dimension without a range admits any size)."""
+        """Whether an array of this concrete ``shape`` can be fed. A dimension without a range admits any size."""
         shape = tuple(shape)
         if len(shape) != len(self.shape):
             return False
         for size, dim in zip(shape, self.shape, strict=True):
-            allowed = (self.ranges or {}).get(dim) if isinstance(dim, str) else DimRange(dim, dim, dim) if dim else None
-            if isinstance(dim, int) and size != dim:
-                return False
-            if allowed is not None and not allowed.min <= size <= allowed.max:
+            if isinstance(dim, int):
+                if size != dim:
+                    return False
+            elif (allowed := (self.ranges or {}).get(dim)) and not allowed.min <= size <= allowed.max:
                 return False
         return True
 
     def nbytes(self, which: str = "opt") -> int:
-        """Return the bytes one such tensor holds at ``which`` of the dynamic range."""
+        """Return the size of one such tensor in bytes, with every dynamic dimension at ``which``."""
         return math.prod(self.at(which)) * np.dtype(self.dtype).itemsize
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plain-data form that manifests hold."""
+        """Return it as plain data, as manifests hold it."""
         data: dict[str, Any] = {"name": self.name, "shape": list(self.shape), "dtype": self.dtype}
         if self.ranges:
             data["ranges"] = {dim: [r.min, r.opt, r.max] for dim, r in self.ranges.items()}
@@ -96,7 +96,7 @@ class TensorSpec:
 
     @classmethod
     def from_json(cls, data: Any) -> TensorSpec:
-        """Read the plain-data form back.
+        """Read it from plain data.
 
         Raises:
             IntegrityError: The data is not a tensor spec.

@@ -1,4 +1,4 @@
-"""Numbers as people read them. The unit is in the function's name; every table and page prints through here."""
+"""Numbers as text. The unit is in the function's name; every table and page formats its numbers here."""
 
 from __future__ import annotations
 
@@ -37,15 +37,10 @@ def ratio(value: float | None) -> str:
 
 
 def _significant(value: float | None) -> str:
+    """Format with three significant digits; below 1 with three decimals."""
     if value is None:
         return "–"
-    size = abs(value)
-    return (
-        f"{value:.0f}"
-        if size >= 100
-        else f"{value:.1f}"
-        if size >= 10
-        else f"{value:.2f}"
-        if size >= 1
-        else f"{value:.3f}"
-    )
+    for least, decimals in ((100, 0), (10, 1), (1, 2)):
+        if abs(value) >= least:
+            return f"{value:.{decimals}f}"
+    return f"{value:.3f}"

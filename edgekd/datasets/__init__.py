@@ -1,1 +1,1 @@
-"""Datasets: folders of pictures into samples, on a workstation. One data layout a file."""
+"""Datasets: folders of images to samples, on a workstation. Each file in ``layouts/`` reads one folder structure."""

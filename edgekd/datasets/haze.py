@@ -1,4 +1,4 @@
-"""The haze of a synthesised pair, found back from the two pictures, and put on again thinner, thicker, or elsewhere."""
+"""Synthetic haze: estimate it from a (hazy, clear) pair, and render the pair again with another density and colours."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 
+# Airlights that are tried, 0.01 apart; above 1 because synthetic haze may be brighter than white before it is clipped.
 _AIRLIGHTS = np.linspace(0.6, 1.05, 46)
-_DEGENERATE = 1e-3  # a pixel as bright as the airlight says nothing about its transmission
+_MIN_ENERGY = 1e-3  # a pixel as bright as the airlight does not reveal its transmission; keeps 0 / 0 out
+_MIN_TRANSMISSION = 0.02  # an optical depth of 4: thicker haze leaves less of the scene than 8 bits can hold
 
 
 @dataclass(frozen=True, slots=True)
 class Haze:
-    """I = J t + A (1 - t), E. McCartney's model of scattering (1976).
+    """The parameters of I = J t + A (1 - t), E. McCartney's scattering model (1976).
 
     Attributes:
         airlight: A, 0..1, one for all channels.
@@ -27,13 +29,13 @@ class Haze:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """How a pair is varied.
+class HazeJitter:
+    """How much a pair is varied.
 
     Attributes:
         density: Largest factor on the haze's optical depth, and its inverse the smallest; 1 leaves it.
-        gain: Largest relative change of each channel of the clear picture.
-        gamma: Largest relative change of its contrast curve's exponent.
+        gain: Largest relative change of each channel of the clear image.
+        gamma: Largest relative change of the exponent of its contrast curve.
     """
 
     density: float = 1.8
@@ -41,31 +43,48 @@ class Change:
     gamma: float = 0.1
 
 
-def haze_of(hazy: Picture, clear: Picture) -> Haze:
-    """Find the haze that makes ``hazy`` of ``clear``, (H, W, 3) uint8 both: least squares, pixel by pixel.
+def estimate_haze(hazy: Picture, clear: Picture) -> Haze:
+    """Estimate the haze that turns ``clear`` into ``hazy``: least squares for each pixel, a search for the airlight.
 
-    On pairs that were synthesised so it comes back to half a grey level; on photographs of real haze it is an estimate.
+    On synthetic pairs the estimate is exact to half a grey level; on photographs of real haze it is approximate.
+
+    Args:
+        hazy: (H, W, 3) uint8.
+        clear: (H, W, 3) uint8, the same scene.
     """
-    seen, scene = hazy / 255.0, clear / 255.0
+    observed, scene = hazy / 255.0, clear / 255.0
     fits = []
     for airlight in _AIRLIGHTS:
-        span, left = airlight - scene, airlight - seen
-        transmission = (span * left).sum(axis=2) / np.maximum((span * span).sum(axis=2), _DEGENERATE)
-        error = float(np.mean((left - transmission[..., None] * span) ** 2))
+        # A - I = (A - J) t in all three channels, solved for t.
+        scene_contrast, hazy_contrast = airlight - scene, airlight - observed  # (H, W, 3) each
+        energy = np.maximum((scene_contrast * scene_contrast).sum(axis=2), _MIN_ENERGY)
+        transmission = (scene_contrast * hazy_contrast).sum(axis=2) / energy  # (H, W)
+        error = float(np.mean((hazy_contrast - transmission[..., None] * scene_contrast) ** 2))
         fits.append((error, airlight, transmission))
     _, airlight, transmission = min(fits, key=lambda fit: fit[0])
-    return Haze(float(airlight), np.clip(transmission, 0.02, 1.0).astype(np.float32))
+    return Haze(float(airlight), np.clip(transmission, _MIN_TRANSMISSION, 1.0).astype(np.float32))
 
 
-def rehazed(clear: Picture, haze: Haze, change: Change, rng: np.random.Generator) -> tuple[Picture, Picture]:
-    """Draw another (hazy, clear) pair of the same scene: other colours, and haze of another density."""
-    gain = 1 + rng.uniform(-change.gain, change.gain, 3)
-    exponent = np.exp(rng.uniform(-1, 1) * np.log1p(change.gamma))
+def rerender(clear: Picture, haze: Haze, jitter: HazeJitter, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    """Draw another (hazy, clear) pair of the same scene, with other colours and another density of haze.
+
+    Args:
+        clear: (H, W, 3) uint8.
+        haze: Its haze, as ``estimate_haze`` gives.
+        jitter: How much the pair is varied.
+        rng: Source of the random numbers.
+
+    Returns:
+        Hazy and clear, (H, W, 3) uint8 each.
+    """
+    gain = 1 + rng.uniform(-jitter.gain, jitter.gain, 3)
+    exponent = np.exp(rng.uniform(-1, 1) * np.log1p(jitter.gamma))
     scene = np.clip((clear / 255.0) ** exponent * gain, 0, 1)
-    depth = np.exp(rng.uniform(-1, 1) * np.log(change.density))
-    transmission = haze.transmission[..., None] ** depth
-    seen = scene * transmission + haze.airlight * (1 - transmission)
-    return _to_uint8(seen), _to_uint8(scene)
+    # t = exp(-optical depth), so a factor on the depth is an exponent on t.
+    depth_factor = np.exp(rng.uniform(-1, 1) * np.log(jitter.density))
+    transmission = haze.transmission[..., None] ** depth_factor
+    observed = scene * transmission + haze.airlight * (1 - transmission)
+    return _to_uint8(observed), _to_uint8(scene)
 
 
 def _to_uint8(image: NDArray[np.floating]) -> Picture:

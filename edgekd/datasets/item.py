@@ -1,4 +1,4 @@
-"""One picture of a validation set."""
+"""One image of a validation set, with its ground truth."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What is seen, and what is true.
+    """An image and its ground truth.
 
     Attributes:
-        name: Of the picture, for people.
-        seen: (H, W, 3) uint8 RGB, before the task's ``preprocess``.
-        truth: What the task's ``metric`` compares with: a picture (H, W, 3) uint8, labels (H, W) int64, or a class ().
+        name: The image's name, for people.
+        image: (H, W, 3) uint8 RGB, before the task's ``preprocess``.
+        target: What the task's ``metric`` compares with: an image (H, W, 3) uint8, labels (H, W) int64, or a class ().
     """
 
     name: str
-    seen: NDArray[np.uint8]
-    truth: NDArray[Any]
+    image: NDArray[np.uint8]
+    target: NDArray[Any]

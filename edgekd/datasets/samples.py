@@ -1,8 +1,11 @@
-"""A folder of pictures → samples a network of known input shape can be fed: for parity, calibration and scoring."""
+"""Samples for a network of a known input: images are read, fitted and preprocessed one at a time.
+
+The functions here return a ``SampleStream``; ``core.samples.write_archive`` writes it without ever holding all of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekd.core.errors import InputError
-from edgekd.core.samples import Samples
+from edgekd.core.protocols import Degrades, Task
+from edgekd.core.samples import Sample
 from edgekd.core.tensor import TensorSpec
 from edgekd.datasets.pictures import read_pictures
 
@@ -22,34 +26,52 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """Who is fed, and what for.
+class SampleStream:
+    """Samples that are made while they are read, once.
 
     Attributes:
-        spec: The network's input at its ``opt`` shape: (1, C, H, W) as the task's ``preprocess`` fills it, or the
-            picture itself, (1, H, W, 3) uint8.
-        task: A file of ``edgekd/tasks/`` as it is met at the network's edge (``core.embedded.task_view``).
+        samples: One sample at a time; raises InputError at an image that cannot be used.
+        source: Where they are from, in words; ``{count}`` stands for their number, as ``write_archive`` expects.
+    """
+
+    samples: Iterator[Sample]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkInput:
+    """The input of a network, and how the task fills it.
+
+    Attributes:
+        spec: The input: (1, C, H, W) as the task's ``preprocess`` gives it, or the image itself, (1, H, W, 3) uint8.
+        task: A file of ``edgekd/tasks/``, as ``core.preprocessing.task_view`` gives it.
         options: The recipe's ``[task]``.
     """
 
     spec: TensorSpec
-    task: Any
+    task: Task
     options: Mapping[str, Any]
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the picture that the network takes."""
+        """(height, width) in pixels, at the ``opt`` shape."""
         shape = self.spec.at("opt")
-        high, wide = shape[1:3] if self.spec.picture_layout == "NHWC" else shape[2:]
-        return high, wide
+        height, width = shape[1:3] if self.spec.picture_layout == "NHWC" else shape[2:]
+        return height, width
 
-    def fed(self, picture: Picture) -> Array:
-        """Preprocess (H, W, 3) uint8 of the network's size into a feed, batch axis included.
+    def feed(self, image: Picture) -> Array:
+        """Preprocess an image.
+
+        Args:
+            image: (H, W, 3) uint8 RGB of the network's size.
+
+        Returns:
+            Of the input's shape, with its batch axis.
 
         Raises:
-            InputError: It is not what the network takes.
+            InputError: The preprocessed image has another shape than the input.
         """
-        feed = np.asarray(self.task.preprocess(picture, self.options))[None]
+        feed = np.asarray(self.task.preprocess(image, self.options))[None]  # (1, C, H, W) or (1, H, W, 3)
         if not self.spec.admits(feed.shape):
             raise InputError(
                 f"the task's preprocessing gives {'x'.join(map(str, feed.shape))}, the network takes {self.spec}; "
@@ -58,91 +80,92 @@ class Subject:
         return feed
 
 
-def labelled_samples(folder: Path, subject: Subject, layout: ModuleType, config: Any) -> Samples:
-    """Make samples with truth of a validation folder.
+def labelled_samples(folder: Path, network_input: NetworkInput, layout: ModuleType, config: Any) -> SampleStream:
+    """Stream samples with ground truth from a validation folder.
 
     Args:
-        folder: Laid out as ``layout`` says.
-        subject: Who is fed.
+        folder: A folder that ``layout`` can read.
+        network_input: What the samples are made for.
         layout: A file of ``edgekd/datasets/layouts/``.
         config: Its ``Config``.
 
     Raises:
-        InputError: The folder or a picture is unusable, or does not suit the network.
+        InputError: While reading: the folder or an image is unusable, or does not suit the network.
     """
-    items = layout.validation([folder], config, subject.options)
-    return _samples(((item.name, item.seen, item.truth) for item in items), subject, f"pictures of {_called(folder)}")
+    items = layout.validation([folder], config, network_input.options)
+    triples = ((item.name, item.image, item.target) for item in items)
+    return SampleStream(_samples(triples, network_input), f"{{count}} images of {_short_name(folder)}")
 
 
-def unlabelled_samples(folder: Path, subject: Subject) -> Samples:
-    """Make samples without truth of a flat folder of pictures: to calibrate on, or to hold networks against each other.
+def unlabelled_samples(folder: Path, network_input: NetworkInput) -> SampleStream:
+    """Stream samples without ground truth from a flat folder of images, for calibration or to compare networks.
 
-    A task that degrades pictures to make its own input does so here as well.
+    A task that makes its input by degrading an image does so here as well.
 
     Raises:
-        InputError: The folder or a picture is unusable, or does not suit the network.
+        InputError: While reading: the folder or an image is unusable, or does not suit the network.
     """
-    degrade = getattr(subject.task, "degrade", None)
-    pictures = ((path.name, picture) for path, picture in read_pictures(folder))
-    seen = ((name, degrade(picture, subject.options)[0] if degrade else picture) for name, picture in pictures)
-    named = ((Path(name).stem, picture, None) for name, picture in seen)
-    return _samples(named, subject, f"pictures of {_called(folder)}")
+    samples = _samples(_unlabelled(folder, network_input), network_input)
+    return SampleStream(samples, f"{{count}} images of {_short_name(folder)}")
 
 
-def _samples(items: Iterable[tuple[str, Picture, Array | None]], subject: Subject, whose: str) -> Samples:
-    names, feeds, seen, truths = [], [], [], []
-    for name, picture, truth in items:
+def _unlabelled(folder: Path, network_input: NetworkInput) -> Iterator[tuple[str, Picture, None]]:
+    task = network_input.task
+    for path, image in read_pictures(folder):
+        if isinstance(task, Degrades):
+            image, _ = task.degrade(image, network_input.options)
+        yield path.stem, image, None
+
+
+def _samples(triples: Iterable[tuple[str, Picture, Array | None]], network_input: NetworkInput) -> Iterator[Sample]:
+    """Yield a sample for each (name, image (H, W, 3) uint8, target)."""
+    for name, image, target in triples:
         try:
-            fitted, true = subject.task.fit(picture, truth, subject.size, subject.options)
+            fitted, fitted_target = network_input.task.fit(image, target, network_input.size, network_input.options)
         except InputError as err:
-            raise InputError(f"{name}: {err}") from err
-        names.append(name)
-        feeds.append(subject.fed(fitted))
-        seen.append(fitted)
-        truths.append(true)
-    if not names:
-        raise InputError(f"there are no {whose}; at least one picture was expected")
-    truth_array = None if any(true is None for true in truths) else np.stack(truths)
-    inputs = {subject.spec.name: np.stack(feeds)}
-    return Samples(inputs, tuple(names), f"{len(names)} {whose}", truth_array, np.stack(seen))
+            raise InputError(f"{name}: {err}") from err  # the task does not know the file
+        feeds = {network_input.spec.name: network_input.feed(fitted)}
+        yield Sample(name, feeds, fitted_target, fitted)
 
 
-def _called(folder: Path) -> str:
+def _short_name(folder: Path) -> str:
+    """Return the last two parts of a folder's path: enough to tell it from others, and no path of this machine."""
     resolved = folder.resolve()
     return f"{resolved.parent.name}/{resolved.name}"
 
 
-def image_samples(folder: Path, spec: TensorSpec, layout: str, scale: float, whose: str = "pictures") -> Samples:
-    """Make samples for a foreign network, whose preprocessing nobody told us: resized, scaled, nothing else.
+def image_samples(folder: Path, spec: TensorSpec, scale: float, description: str = "images") -> SampleStream:
+    """Stream samples for an imported network whose preprocessing is unknown: images are resized and scaled, no more.
 
     Args:
-        folder: Pictures.
-        spec: The network's one input: (1, C, H, W) or (1, H, W, C), C of 1 or 3.
-        layout: "NCHW" or "NHWC".
+        folder: Images.
+        spec: The network's one input: (N, C, H, W) or (N, H, W, C), C of 1 or 3; N copies of an image fill a batch.
         scale: Pixels are fed as 0..``scale``.
-        whose: What to call them.
+        description: What ``source`` calls the images.
 
     Raises:
-        InputError: The folder or a picture is unusable.
+        InputError: At once: the input is not an image. While reading: the folder or an image is unusable.
     """
-    batch, *rest = spec.at("opt")
-    channels, high, wide = rest if layout == "NCHW" else (rest[2], rest[0], rest[1])
-    fit = _fitter(high, wide, channels, layout)
-    arrays, names = [], []
+    if spec.picture_layout is None:
+        raise InputError(f"the network takes {spec}; an input of 1 or 3 channels was expected, to feed it images")
+    shape = spec.at("opt")
+    height, width = shape[2:] if spec.picture_layout == "NCHW" else shape[1:3]
+    source = f"{{count}} {description}, resized to {width}x{height} and fed as 0..{scale:g} (assumed)"
+    return SampleStream(_resized_samples(folder, spec, scale), source)
+
+
+def _resized_samples(folder: Path, spec: TensorSpec, scale: float) -> Iterator[Sample]:
+    channels_first = spec.picture_layout == "NCHW"
+    batch, *image_shape = spec.at("opt")
+    channels, height, width = image_shape if channels_first else (image_shape[2], *image_shape[:2])
     for path, picture in read_pictures(folder):
-        array = fit(picture) * np.float64(scale) / 255.0
-        arrays.append(np.repeat(array[None], batch, axis=0).astype(spec.dtype))
-        names.append(path.stem)
-    source = f"{len(names)} {whose}, resized to {wide}x{high} and fed as 0..{scale:g} (assumed)"
-    return Samples({spec.name: np.stack(arrays)}, tuple(names), source)
-
-
-def _fitter(high: int, wide: int, channels: int, layout: str) -> Callable[[Picture], NDArray[np.float64]]:
-    def fit(picture: Picture) -> NDArray[np.float64]:
-        image = Image.fromarray(picture).resize((wide, high), Image.Resampling.BILINEAR)
-        array = (
-            np.asarray(image.convert("L"), np.float64)[..., None] if channels == 1 else np.asarray(image, np.float64)
-        )
-        return array.transpose(2, 0, 1) if layout == "NCHW" else array
-
-    return fit
+        resized = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
+        if channels == 1:
+            array = np.asarray(resized.convert("L"), np.float64)[..., None]  # (H, W, 1)
+        else:
+            array = np.asarray(resized, np.float64)  # (H, W, 3)
+        if channels_first:
+            array = array.transpose(2, 0, 1)  # (C, H, W)
+        # In float64, so that a white pixel is exactly ``scale`` before it is rounded to the input's dtype.
+        scaled = array * np.float64(scale) / 255.0
+        yield Sample(path.stem, {spec.name: np.repeat(scaled[None], batch, axis=0).astype(spec.dtype)})

@@ -1,1 +1,7 @@
-"""Distillation: teacher and student → checkpoint. ``_loop`` is the loop, every other file is one method."""
+"""Distill: teacher, student → checkpoint; calling the package runs the verb."""
+
+import sys
+
+from edgekd import VerbPackage
+
+sys.modules[__name__].__class__ = VerbPackage

@@ -1,4 +1,4 @@
-"""A run's data: batches that depend on (seed, step) alone, and the validation pictures."""
+"""The data of a training run: batches that depend on (seed, step) alone, and the validation pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from numpy.typing import NDArray
@@ -15,33 +15,44 @@ from torch.utils.data import DataLoader, Dataset
 
 from edgekd.bench import accuracy
 from edgekd.core import family
-from edgekd.core.artifact import digest_of
 from edgekd.core.config import Recipe, TrainConfig
 from edgekd.core.errors import InputError
+from edgekd.core.protocols import Task
+from edgekd.core.provenance import digest_of
 from edgekd.core.schema import parse
 from edgekd.datasets.item import Item
 
+# The layout of pictures without labels, which adaptation reads instead of the recipe's.
+UNLABELLED = "unlabelled"
+
+
+class TrainingSamples(Protocol):
+    """An endless sequence of samples, each a function of (seed, index)."""
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return sample ``index``: the network's input (C, H, W) float32, and its target."""
+
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class TrainingData:
     """What a run reads.
 
     Attributes:
-        training: Index → (network input, target), any index; a sample is a function of (seed, index).
+        training: Samples to train on.
         validation: Whole pictures that are never trained on; may be empty.
     """
 
-    training: Any
+    training: TrainingSamples
     validation: Sequence[Item]
 
 
-def open_data(folders: Sequence[Path], recipe: Recipe, config: TrainConfig, layout: str) -> Data:
+def open_data(folders: Sequence[Path], recipe: Recipe, config: TrainConfig, layout: str) -> TrainingData:
     """Open a user's folders.
 
     Args:
-        folders: As ``layout`` expects them.
-        recipe: Its ``[data.options]`` and ``[task]``.
-        config: Its ``data`` overrides single options.
+        folders: Laid out as ``layout`` expects.
+        recipe: Its ``[data.options]`` and ``[task]`` apply.
+        config: Its ``data`` overrides single options of the layout.
         layout: A file in ``edgekd/datasets/layouts/``.
 
     Raises:
@@ -49,69 +60,73 @@ def open_data(folders: Sequence[Path], recipe: Recipe, config: TrainConfig, layo
         RecipeError: An option of the layout is wrong.
     """
     module = family.load("datasets.layouts", layout)
-    assert recipe.pair is not None, "the loop has looked its task up"
-    own = recipe.data.options if layout == recipe.data.layout else {"task": recipe.pair.task}  # unlabelled pictures
-    given = {**own, **config.data}
-    options = parse(module.Config, given, "data.options")
-    training = module.Training(folders, options, recipe.task, config.seed)
-    return Data(training, module.validation(folders, options, recipe.task))
+    assert recipe.pair is not None, "the caller has looked up the pair's task"
+    # The recipe's options are its own layout's; pictures without labels only need to know the task.
+    options = recipe.data.options if layout == recipe.data.layout else {"task": recipe.pair.task}
+    parsed = parse(module.Config, {**options, **config.data}, "data.options")
+    training = module.Training(folders, parsed, recipe.task, config.seed)
+    return TrainingData(training, list(module.validation(folders, parsed, recipe.task)))
 
 
-def listing(folders: Sequence[Path]) -> str:
-    """Return a digest of the folders' pictures and lists, by name and size: folders may move, and nothing is read.
+def digest_of_folders(folders: Sequence[Path]) -> str:
+    """Return a digest of the names and sizes of the pictures and text files in ``folders``.
 
-    Other files do not count: a run's own checkpoints and logs may lie below its data.
+    Nothing is read, and the folders may move. Other files do not count: a run's own checkpoints and logs may be below
+    its data.
     """
-    return digest_of(
-        [
-            [
-                (path.relative_to(folder).as_posix(), path.stat().st_size)
-                for path in sorted(folder.rglob("*"))
-                if (mimetypes.guess_type(path.name, strict=False)[0] or "").startswith(("image/", "text/plain"))
-                and path.is_file()
-            ]
-            for folder in folders
-        ]
-    )
+    listings = []
+    for folder in folders:
+        files = [path for path in sorted(folder.rglob("*")) if _is_data(path)]
+        listings.append([(path.relative_to(folder).as_posix(), path.stat().st_size) for path in files])
+    return digest_of(listings)
 
 
-class _Stream(Dataset[tuple[NDArray[Any], NDArray[Any]]]):
-    """A layout's samples, as torch's loader wants them."""
+def _is_data(path: Path) -> bool:
+    # strict=False also knows unregistered types, such as WebP on older systems.
+    kind, _encoding = mimetypes.guess_type(path.name, strict=False)
+    return kind is not None and kind.startswith(("image/", "text/plain")) and path.is_file()
 
-    def __init__(self, training: Any) -> None:
-        self.training = training
+
+class _TorchDataset(Dataset[tuple[NDArray[Any], NDArray[Any]]]):
+    """A layout's samples as the Dataset that torch's DataLoader requires."""
+
+    def __init__(self, samples: TrainingSamples) -> None:
+        self._samples = samples
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        sample: tuple[NDArray[Any], NDArray[Any]] = self.training[index]
-        return sample
+        return self._samples[index]
 
 
 def batches(
-    data: Data, config: TrainConfig, first_step: int, share: tuple[int, int], device: torch.device
+    data: TrainingData, config: TrainConfig, first_step: int, process: tuple[int, int], device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield this process's equal slice of each step's batch, so that the averaged gradient is the whole batch's.
+    """Yield this process's slice of each step's batch: (inputs, targets).
+
+    All slices have the same size, so that the mean of the processes' gradients is the whole batch's gradient.
 
     Args:
         data: What to read.
         config: Batch size, steps, workers.
-        first_step: Where a resumed run goes on.
-        share: (this process, of how many).
+        first_step: The step a resumed run starts at.
+        process: (index of this process, number of processes).
         device: Where the tensors go.
 
     Raises:
-        InputError: The batch cannot be shared equally.
+        InputError: The batch size is not a multiple of the number of processes.
     """
-    index, count = share
-    size, rest = divmod(config.batch_size, count)
-    if rest:
+    index, count = process
+    size, remainder = divmod(config.batch_size, count)
+    if remainder:
         raise InputError(
-            f"batch_size {config.batch_size} cannot be shared by {count} processes; give a multiple of them"
+            f"batch_size {config.batch_size} cannot be divided among {count} processes; give a multiple of {count}"
         )
+    # A function of the step alone: a resumed run and any number of processes read the same samples.
     starts = (step * config.batch_size + index * size for step in range(first_step, config.steps))
     loader = DataLoader(
-        _Stream(data.training),
+        _TorchDataset(data.training),
         batch_sampler=(list(range(start, start + size)) for start in starts),
         num_workers=config.workers,
+        # Copies to a GPU overlap with computation from pinned memory alone.
         pin_memory=device.type == "cuda",
     )
     for inputs, targets in loader:
@@ -119,24 +134,32 @@ def batches(
 
 
 def validate(
-    network: torch.nn.Module, items: Sequence[Item], task: Any, options: Mapping[str, Any]
+    network: torch.nn.Module, items: Sequence[Item], task: Task, options: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Score a network in eval mode, float32, on whole pictures.
+    """Score a network in eval mode, in float32, on whole pictures.
+
+    Args:
+        network: Any network of the task; its mode is restored.
+        items: Pictures with their targets.
+        task: A file of ``edgekd/tasks/``.
+        options: The recipe's ``[task]``.
 
     Returns:
-        Metric → the set's figure; empty where there are no pictures.
+        Metric → score of the whole set; empty where there are no pictures.
     """
     if not items:
         return {}
     device, was_training = next(network.parameters()).device, network.training
     network.eval()
-    outputs, truths = [], []
+    outputs, targets = [], []
     for item in items:
-        seen, truth = task.fit(item.seen, item.truth, None, options)
-        feed = torch.from_numpy(task.preprocess(seen, options)[None]).to(device)
+        image, target = task.fit(item.image, item.target, None, options)
+        network_input = torch.from_numpy(task.preprocess(image, options)[None]).to(device)  # (1, C, H, W)
         with torch.no_grad():
-            answer = network(feed)[0].float().cpu().numpy()
-        outputs.append(task.postprocess(answer, options))
-        truths.append(truth)
+            output = network(network_input)[0].float().cpu().numpy()
+        # Scores are of what users see: at the image's own range, after the task's postprocessing.
+        outputs.append(task.postprocess(output, options))
+        assert target is not None, "a validation picture has its target, and fit returns one for it"
+        targets.append(target)
     network.train(was_training)
-    return dict(accuracy.judged(tuple(outputs), truths, task, options).overall)
+    return dict(accuracy.score(outputs, targets, task, options).overall)

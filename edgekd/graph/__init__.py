@@ -1,1 +1,1 @@
-"""Reading, running and counting ONNX graphs. Every ONNX file that edgekd opens is opened here."""
+"""Reading, checking, running and counting ONNX graphs; edgekd opens every ONNX file through this package."""

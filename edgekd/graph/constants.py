@@ -1,4 +1,4 @@
-"""One kind of constant: float Constant nodes become initializers, which converters look at as weights."""
+"""One form for constants: float Constant nodes become initializers, which converters recognise as weights."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, num
 
 
 def lift_constants(graph: GraphProto) -> None:
-    """Make initializers of the float Constant nodes of ``graph`` (not of its subgraphs), in place."""
+    """Turn the float Constant nodes of ``graph`` into initializers, in place; subgraphs are left alone."""
     outputs = {value.name for value in graph.output}
-    nodes = []
+    nodes: list[NodeProto] = []
     for node in graph.node:
         tensor = _constant_value(node)
         if tensor is None:
             nodes.append(node)
             continue
         tensor.name = node.output[0]
-        if tensor.name in outputs:
+        if tensor.name in outputs:  # a graph output must be written by a node
             tensor.name = f"{node.output[0]}_constant"
             nodes.append(helper.make_node("Identity", [tensor.name], [node.output[0]], name=node.name))
         graph.initializer.append(tensor)
@@ -26,14 +26,15 @@ def lift_constants(graph: GraphProto) -> None:
 
 
 def set_nodes(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
-    """Replace the nodes of ``graph``; the new ones may be its own."""
+    """Replace the nodes of ``graph``; the new ones may be among its present ones."""
+    # Copied first: deleting the old list would clear the messages that the new list still refers to.
     copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(copies)
 
 
 def _constant_value(node: NodeProto) -> TensorProto | None:
-    """Return a copy of what a Constant node gives; None for another node, or a constant that is no float."""
+    """Return a copy of a Constant node's value; None for another node, or for a constant that is not float."""
     if node.op_type != "Constant" or len(node.attribute) != 1:
         return None
     attribute, copy = node.attribute[0], TensorProto()

@@ -1,4 +1,4 @@
-"""Running an ONNX graph as it is written, for parity: onnxruntime on the CPU with every optimisation off."""
+"""Running an ONNX graph exactly as written, for parity: onnxruntime on the CPU with all optimisations off."""
 
 from __future__ import annotations
 
@@ -16,52 +16,55 @@ from edgekd.core.errors import BuildError, InputError
 from edgekd.graph.model import to_bytes
 
 Array = NDArray[Any]
-# onnxruntime derives its errors from Exception, one by one.
+# onnxruntime derives each of its errors directly from Exception.
 ORT_ERRORS: tuple[type[Exception], ...] = (
-    *(e for e in vars(ort_errors).values() if isinstance(e, type) and issubclass(e, Exception)),
+    *(error for error in vars(ort_errors).values() if isinstance(error, type) and issubclass(error, Exception)),
     RuntimeError,
     ValueError,
     MemoryError,
 )
-_SILENT = 4  # onnxruntime's "fatal": what it has to say comes as an exception
+_FATAL_ONLY = 4  # onnxruntime's log level "fatal"; everything else reaches us as an exception
 
 
 class Evaluator:
-    """One graph, opened once, run on many feeds."""
+    """A graph that is opened once and run on many feeds."""
 
     def __init__(self, model: ModelProto | Path) -> None:
         """Open ``model``.
 
         Raises:
-            BuildError: onnxruntime does not take the graph.
+            BuildError: onnxruntime rejects the graph.
         """
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.log_severity_level = _SILENT
+        options.log_severity_level = _FATAL_ONLY
         source: bytes | str = str(model) if isinstance(model, Path) else to_bytes(model)
         try:
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except ORT_ERRORS as err:
             raise BuildError(
-                f"onnxruntime {onnxruntime.__version__} does not take the graph: {_last_words(err)}"
+                f"onnxruntime {onnxruntime.__version__} rejects the graph: {_message(err)}; "
+                "export it with standard operators"
             ) from err
         self.output_names: tuple[str, ...] = tuple(output.name for output in self._session.get_outputs())
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run once: tensor name → array, in the order of the graph's outputs.
+        """Run once and return output name → array, in the order of the graph's outputs.
+
+        Args:
+            feeds: Input name → array of the input's shape, or a Python scalar.
 
         Raises:
-            InputError: The feeds are not the graph's, or the graph fails on them.
+            InputError: The feeds do not fit the graph's inputs, or the graph fails on them.
         """
         options = onnxruntime.RunOptions()
-        options.log_severity_level = _SILENT
+        options.log_severity_level = _FATAL_ONLY
         try:
-            found = self._session.run(
-                list(self.output_names), {name: np.asarray(array) for name, array in feeds.items()}, options
-            )
+            arrays = {name: np.asarray(array) for name, array in feeds.items()}
+            found = self._session.run(list(self.output_names), arrays, options)
         except ORT_ERRORS as err:
             shapes = ", ".join(f"{name} {list(np.shape(array))}" for name, array in feeds.items())
-            raise InputError(f"the graph cannot be run on {shapes}: {_last_words(err)}") from err
+            raise InputError(f"the graph cannot be run on {shapes}: {_message(err)}") from err
         return {name: np.asarray(array) for name, array in zip(self.output_names, found, strict=True)}
 
 
@@ -70,5 +73,6 @@ def run_onnx(model: ModelProto | Path, feeds: Mapping[str, Array]) -> dict[str, 
     return Evaluator(model)(feeds)
 
 
-def _last_words(err: Exception) -> str:
+def _message(err: Exception) -> str:
+    # The end of the text names the operator and the cause; the beginning is onnxruntime's own file and line.
     return " ".join(str(err).split())[-240:] or type(err).__name__

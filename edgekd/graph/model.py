@@ -1,4 +1,4 @@
-"""ONNX files in and out: a stranger's file is checked until the rest of edgekd may trust it."""
+"""Reading and writing ONNX files: a file from anywhere is checked before the rest of edgekd trusts it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgekd.core.tensor import DTYPES, Dim, DimRange, TensorSpec
 from edgekd.graph.experimental import rewrite_experimental
 
 MAX_BYTES = 2**31 - 1  # protobuf's own limit
-# What onnx's C++ checker and protobuf's accessors have been seen to raise on damaged files.
+# What onnx's C++ checker and protobuf's accessors raise on damaged files, as found by fuzzing.
 _DAMAGE = (
     ValidationError,
     InferenceError,
@@ -35,43 +35,41 @@ _DAMAGE = (
 
 
 def load_onnx(path: Path) -> ModelProto:
-    """Read an ONNX file whole, its external data drawn in, and check it.
+    """Read an ONNX file and its external data, and check both.
 
     Raises:
-        InputError: The file is missing, empty, cut short, not ONNX, of a newer version, over 2 GB, damaged, or wants
-            data from outside its own folder.
+        InputError: The file is missing, empty, cut short, not ONNX, of a newer version, over 2 GB, damaged, or refers
+            to data outside its own folder.
     """
     data = _read(path)
     model = ModelProto()
     try:
         model.ParseFromString(data)
         _check_version(model, path)
-        _draw_in_external_data(model, path)
+        _load_external_data(model, path)
         for tensor in tensors(model):
             _check_tensor(tensor, path)
         for graph in graphs(model.graph):
             rewrite_experimental(graph, opset_of(model))
         onnx.checker.check_model(model)
     except (DecodeError, EncodeError) as err:
-        raise InputError(
-            f"{path} is not a whole ONNX file ({_first_line(err)}); give one that was written to its end"
-        ) from err
+        raise InputError(f"{path} is not a complete ONNX file ({_first_line(err)}); copy or export it again") from err
     except _DAMAGE as err:
         raise InputError(f"{path} is a damaged or invalid ONNX file ({_first_line(err)}); export it again") from err
     return model
 
 
 def save_onnx(model: ModelProto, path: Path) -> None:
-    """Write ``model`` to ``path``, all data inline; the same model gives the same bytes.
+    """Write ``model`` to ``path`` with all data inside; equal models give equal bytes.
 
     Raises:
-        InputError: It is over 2 GB, or cannot be written.
+        InputError: The model is over 2 GB, or the file cannot be written.
     """
     write_atomic(path, to_bytes(model))
 
 
 def to_bytes(model: ModelProto) -> bytes:
-    """Return ``model`` as bytes, the same for the same model. Raises InputError when it is over 2 GB."""
+    """Serialize ``model``; equal models give equal bytes. Raises InputError when it is over 2 GB."""
     try:
         return bytes(model.SerializeToString(deterministic=True))
     except (EncodeError, ValueError) as err:
@@ -83,27 +81,27 @@ def to_bytes(model: ModelProto) -> bytes:
 def specs(
     model: ModelProto, ranges: Mapping[str, Sequence[int]] | None = None
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Return the (inputs, outputs) of a graph; an initializer that is listed as an input too is not one.
+    """Return the signature of a graph, (inputs, outputs); an initializer that is also listed as an input is not one.
 
     Args:
         model: The graph.
-        ranges: Dimension name → (min, opt, max), put on each tensor that has such a dimension.
+        ranges: Dimension name → (min, opt, max), attached to each tensor that has such a dimension.
 
     Raises:
-        InputError: A tensor at the edge is no plain tensor, or nobody knows its rank.
+        InputError: An input or output is not a plain tensor, or has no known rank.
     """
     named = _named(ranges)
     return input_specs(model, ranges), tuple(_spec(value, named) for value in model.graph.output)
 
 
 def input_specs(model: ModelProto, ranges: Mapping[str, Sequence[int]] | None = None) -> tuple[TensorSpec, ...]:
-    """Return the inputs alone, for a graph whose outputs' shapes nobody knows yet. Raises as ``specs`` does."""
-    named, given = _named(ranges), {tensor.name for tensor in model.graph.initializer}
-    return tuple(_spec(value, named) for value in model.graph.input if value.name not in given)
+    """Return the inputs alone, for a graph whose output shapes are not known yet. Raises as ``specs`` does."""
+    named, initializers = _named(ranges), {tensor.name for tensor in model.graph.initializer}
+    return tuple(_spec(value, named) for value in model.graph.input if value.name not in initializers)
 
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
-    """Yield the graphs that ``node`` holds: an If's branches, a Loop's body."""
+    """Yield the graphs inside ``node``: an If's branches, a Loop's body."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.g
@@ -119,7 +117,7 @@ def graphs(graph: GraphProto) -> Iterator[GraphProto]:
 
 
 def tensors(model: ModelProto) -> Iterator[TensorProto]:
-    """Yield every tensor of a model: initializers and constants, of the graph, its subgraphs and its functions."""
+    """Yield every constant tensor of a model: of its graph, its subgraphs and its functions."""
     holders: list[GraphProto | onnx.FunctionProto] = list(graphs(model.graph))
     for function in model.functions:
         holders.append(function)
@@ -140,7 +138,7 @@ def opset_of(model: ModelProto) -> int:
 
 
 def infer_shapes(model: ModelProto) -> ModelProto:
-    """Return a copy with every shape that can be inferred; where inference fails, a copy as it was."""
+    """Return a copy with all shapes that can be inferred; where inference fails, a plain copy."""
     try:
         return onnx.shape_inference.infer_shapes(model, data_prop=True)
     except _DAMAGE:
@@ -150,29 +148,31 @@ def infer_shapes(model: ModelProto) -> ModelProto:
 
 
 def dims_of(value: ValueInfoProto) -> tuple[Dim | None, ...] | None:
-    """Return a tensor's shape, None for an unnamed dynamic dimension; None where not even its rank is known."""
+    """Return a tensor's shape, None for an unnamed dynamic dimension; None where its rank is unknown."""
     tensor = value.type.tensor_type
     if not value.type.HasField("tensor_type") or not tensor.HasField("shape"):
         return None
-    return tuple(
-        d.dim_param
-        if d.HasField("dim_param") and d.dim_param
-        else d.dim_value
-        if d.HasField("dim_value") and d.dim_value > 0
-        else None
-        for d in tensor.shape.dim
-    )
+    dims: list[Dim | None] = []
+    for dim in tensor.shape.dim:
+        # Unset and 0 both mean "unknown" here: exporters write either.
+        size = dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None
+        dims.append(dim.dim_param or size)
+    return tuple(dims)
 
 
 def dtype_of(elem_type: int, name: str) -> str:
-    """Return numpy's name of an ONNX element type. Raises InputError for one that edgekd's specs do not hold."""
+    """Return numpy's name of an ONNX element type. Raises InputError for one that ``TensorSpec`` cannot hold."""
     try:
-        word = TensorProto.DataType.Name(elem_type).lower()
+        onnx_name = TensorProto.DataType.Name(elem_type).lower()
     except ValueError as err:
-        raise InputError(f"tensor {name!r} has element type {elem_type}, which this ONNX does not know") from err
-    dtype = {"float": "float32", "double": "float64"}.get(word, word)
+        raise InputError(
+            f"tensor {name!r} has element type {elem_type}, which onnx {onnx.__version__} does not know; update onnx"
+        ) from err
+    dtype = {"float": "float32", "double": "float64"}.get(onnx_name, onnx_name)
     if dtype not in DTYPES:
-        raise InputError(f"tensor {name!r} has element type {word}; one of {', '.join(sorted(DTYPES))} was expected")
+        raise InputError(
+            f"tensor {name!r} has element type {onnx_name}; one of {', '.join(sorted(DTYPES))} was expected"
+        )
     return str(dtype)
 
 
@@ -211,17 +211,17 @@ def _check_version(model: ModelProto, path: Path) -> None:
         )
 
 
-def _draw_in_external_data(model: ModelProto, path: Path) -> None:
-    folder, total = path.parent.resolve(), 0
+def _load_external_data(model: ModelProto, path: Path) -> None:
+    folder, total_bytes = path.parent.resolve(), 0
     for tensor in tensors(model):
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
-        total += _external_bytes(folder, location, entries, tensor, path)
-        if total > MAX_BYTES:
+        total_bytes += _external_bytes(folder, location, entries, tensor, path)
+        if total_bytes > MAX_BYTES:
             raise InputError(
-                f"{path} and its external data are over {MAX_BYTES} bytes; edgekd keeps a graph in one file"
+                f"{path} and its external data are over {MAX_BYTES} bytes; a graph that fits one file was expected"
             )
         load_external_data_for_tensor(tensor, str(folder))
         tensor.data_location = TensorProto.DEFAULT
@@ -229,23 +229,25 @@ def _draw_in_external_data(model: ModelProto, path: Path) -> None:
 
 
 def _external_bytes(folder: Path, location: str, entries: Mapping[str, str], tensor: TensorProto, path: Path) -> int:
-    """Check one tensor's external file: inside the folder, no link, long enough. Return the bytes it will take."""
-    wanted = f"{path} wants external data {location!r} for tensor {tensor.name!r}"
+    """Check one tensor's external file (in the folder, not a link, long enough) and return the size of its data."""
+    reference = f"{path} refers to external data {location!r} for tensor {tensor.name!r}"
     if not location or os.path.isabs(location) or "\\" in location or ".." in Path(location).parts or "\0" in location:
-        raise InputError(f"{wanted}; only a relative path inside the ONNX file's own folder is followed")
+        raise InputError(f"{reference}; only a relative path inside the ONNX file's own folder is followed")
     file = folder / location
     if file.is_symlink() or file.resolve() != file:
-        raise InputError(f"{wanted}, which is a link; only real files inside the ONNX file's own folder are followed")
+        raise InputError(
+            f"{reference}, which is a link; only real files inside the ONNX file's own folder are followed"
+        )
     if not file.is_file():
-        raise InputError(f"{wanted}, and there is no such file; put it beside the ONNX file")
+        raise InputError(f"{reference}, and there is no such file; put it beside the ONNX file")
     offset, length = int(entries.get("offset", 0)), int(entries.get("length", 0) or file.stat().st_size)
     if offset < 0 or length < 0 or offset + length > file.stat().st_size + (0 if "length" in entries else offset):
-        raise InputError(f"{wanted}, bytes {offset} to {offset + length}; the file has {file.stat().st_size}")
+        raise InputError(f"{reference}, bytes {offset} to {offset + length}; the file has {file.stat().st_size}")
     return length
 
 
 def _check_tensor(tensor: TensorProto, path: Path) -> None:
-    """Hold a tensor's dims against the bytes it has: the C++ libraries trust them and would allocate or read beyond."""
+    """Compare a tensor's dims with the data it has: C++ libraries trust the dims and would read beyond the data."""
     if any(dim < 0 for dim in tensor.dims):
         raise InputError(
             f"{path}: tensor {tensor.name!r} has dims {list(tensor.dims)}; sizes of 0 or more were expected"
@@ -261,20 +263,19 @@ def _check_tensor(tensor: TensorProto, path: Path) -> None:
         found, expected = len(getattr(tensor, field)), -(-size * per_item // packed)
     if found != expected:
         raise InputError(
-            f"{path}: tensor {tensor.name!r} has dims {list(tensor.dims)} and data for another "
-            "size; the file is damaged"
+            f"{path}: tensor {tensor.name!r} has dims {list(tensor.dims)} and data of another size; "
+            "the file is damaged, export it again"
         )
 
 
 def _bits() -> dict[int, int]:
-    four, two = ("INT4", "UINT4", "FLOAT4E2M1"), ("INT2", "UINT2")
-    words = TensorProto.DataType.keys()  # INT2 is newer than the oldest onnx we run on
-    known: dict[int, int] = {
-        TensorProto.DataType.Value(name): bits
-        for names, bits in ((four, 4), (two, 2))
-        for name in names
-        if name in words
-    }
+    """Return element type → bits of one element."""
+    packed_bits = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
+    known_names = TensorProto.DataType.keys()  # INT2 is newer than the oldest onnx that edgekd supports
+    known: dict[int, int] = {}
+    for name, bits in packed_bits.items():
+        if name in known_names:
+            known[TensorProto.DataType.Value(name)] = bits
     for value in onnx.helper.get_all_tensor_dtypes():
         if value not in known and value != TensorProto.STRING:
             known[value] = onnx.helper.tensor_dtype_to_np_dtype(value).itemsize * 8
@@ -288,10 +289,10 @@ def _attribute_tensors(attribute: onnx.AttributeProto) -> Iterator[TensorProto]:
     if attribute.HasField("t"):
         yield attribute.t
     yield from attribute.tensors
-    for sparse in (
-        *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []),
-        *attribute.sparse_tensors,
-    ):
+    sparse_tensors = list(attribute.sparse_tensors)
+    if attribute.HasField("sparse_tensor"):
+        sparse_tensors.append(attribute.sparse_tensor)
+    for sparse in sparse_tensors:
         yield from (sparse.values, sparse.indices)
 
 

@@ -1,6 +1,6 @@
-"""What a Jetson tells of itself: L4T release, power mode by name, which TPCs it has switched off.
+"""What a Jetson reports about itself: L4T release, power mode by name, which TPCs are switched off.
 
-Files, as they were recorded on boards: see tests/unit/bench/boards/README.md.
+Recorded files of boards: see tests/unit/machine/boards/README.md.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from edgekd.machine.sysfs import clock_limits_mhz, number, text
 
 _RELEASE = re.compile(r"R(\d+) \(release\), REVISION: ([\d.]+)")
 _MODE = re.compile(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=([^\s>]+)\s*>")
+_STATUS = re.compile(r"pmode:(\d+)")
 _GPU_MAX = re.compile(r"^GPU MAX_FREQ\s+(-?\d+)\s*$", re.MULTILINE)
-# Orin's two places, of JetPack 5 and 6: "_KNEXT" in NVIDIA's own nvpmodel files.
+# Orin's file under JetPack 5 and under JetPack 6 ("_KNEXT" in NVIDIA's nvpmodel files).
 _TPC_MASKS = ("sys/devices/gpu.0/tpc_pg_mask", "sys/devices/platform/gpu.0/tpc_pg_mask")
 _EMC_CAPS = ("sys/kernel/nvpmodel_clk_cap/emc", "sys/kernel/nvpmodel_emc_cap/emc_iso_cap")
-# A mode's cap is rounded to a step of the GPU's table.
-_CAP_SHARE = 0.04
+# nvpmodel rounds a mode's cap to a step of the GPU's clock table, so the limit may be up to 4 % above it.
+_CAP_TOLERANCE = 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ class Mode:
     """One power mode of nvpmodel.conf.
 
     Attributes:
-        name: nvpmodel's.
-        gpu_max_mhz: The GPU's cap; None where the mode sets none.
+        name: nvpmodel's name for it.
+        gpu_max_mhz: The GPU's clock cap; None if the mode sets none.
     """
 
     name: str
@@ -36,57 +37,67 @@ class Mode:
 
 
 def model(root: Path) -> str | None:
-    """Return the Jetson's own name for itself, or None on anything else.
+    """Return the Jetson's model name; None on other machines.
 
-    The name alone does not tell: a developer kit of JetPack 5 calls itself "NVIDIA Orin Nano Developer Kit".
+    The name alone does not identify a Jetson: under JetPack 5 a developer kit is called "NVIDIA Orin Nano Developer
+    Kit".
+
+    Args:
+        root: Where ``proc`` and ``etc`` are.
     """
-    found, chips = (text(root / "proc/device-tree" / name) for name in ("model", "compatible"))
-    if "jetson" in found.lower() or "tegra" in f"{found} {chips}".lower() or text(root / "etc/nv_tegra_release"):
-        return found or "Jetson"
+    name = text(root / "proc/device-tree/model")
+    chips = text(root / "proc/device-tree/compatible")
+    is_jetson = "jetson" in name.lower() or "tegra" in f"{name} {chips}".lower()
+    if is_jetson or text(root / "etc/nv_tegra_release"):
+        return name or "Jetson"
     return None
 
 
 def l4t(root: Path) -> str | None:
-    """Return the release of Jetson Linux, "36.4.3"."""
+    """Return the release of Jetson Linux, such as "36.4.3"; None if unavailable."""
     found = _RELEASE.search(text(root / "etc/nv_tegra_release"))
     return f"{found.group(1)}.{found.group(2)}" if found else None
 
 
 def modes(conf: str) -> dict[int, Mode]:
-    """Parse the text of an nvpmodel.conf: number → mode."""
+    """Parse the text of an nvpmodel.conf into mode number → mode."""
     heads = list(_MODE.finditer(conf))
     ends = [head.start() for head in heads[1:]] + [len(conf)]
     found = {}
-    for head, end in zip(heads, ends, strict=True):
+    for head, end in zip(heads, ends, strict=False):  # a file without modes has one end and no head
         cap = _GPU_MAX.search(conf, head.end(), end)
-        hz = int(cap.group(1)) if cap else -1
-        found[int(head.group(1))] = Mode(head.group(2), hz / 1e6 if hz > 0 else None)
+        cap_hz = int(cap.group(1)) if cap else -1  # -1 is nvpmodel's "no cap"
+        found[int(head.group(1))] = Mode(head.group(2), cap_hz / 1e6 if cap_hz > 0 else None)
     return found
 
 
 def mode(root: Path) -> tuple[Mode | None, str]:
-    """Return the power mode that is set, or None and the reason."""
-    status = text(root / "var/lib/nvpmodel/status")
-    set_ = re.match(r"pmode:(\d+)", status)
-    if not set_:
-        return None, "/var/lib/nvpmodel/status names none: nvpmodel has not run, or a container hides it"
-    # nvpmodel leaves the path of what it was started with; one of many boards' files is linked to /etc/nvpmodel.conf.
-    named = text(root / "var/lib/nvpmodel/conf_file_path")
-    conf = (named and text(root / named.lstrip("/"))) or text(root / "etc/nvpmodel.conf")
+    """Return the active power mode and "", or None and the reason.
+
+    Args:
+        root: Where ``var`` and ``etc`` are.
+    """
+    status = _STATUS.match(text(root / "var/lib/nvpmodel/status"))
+    if not status:
+        return None, "/var/lib/nvpmodel/status names no mode: nvpmodel has not run, or a container hides the file"
+    # nvpmodel writes down which file it was started with; on most boards /etc/nvpmodel.conf is a link to it.
+    started_with = text(root / "var/lib/nvpmodel/conf_file_path")
+    conf = (started_with and text(root / started_with.lstrip("/"))) or text(root / "etc/nvpmodel.conf")
+    number_ = int(status.group(1))
     if not conf:
-        return None, f"mode {int(set_.group(1))} has no name without /etc/nvpmodel.conf; mount it into the container"
-    found = modes(conf).get(int(set_.group(1)))
-    return found, "" if found else f"nvpmodel.conf names no mode {int(set_.group(1))}"
+        return None, f"mode {number_} has no name without /etc/nvpmodel.conf; mount it into the container"
+    found = modes(conf).get(number_)
+    return found, "" if found else f"nvpmodel.conf has no mode {number_}"
 
 
 def power_mode(root: Path) -> str | None:
-    """Return nvpmodel's name of the power mode that is set."""
+    """Return nvpmodel's name of the active power mode; None if unavailable."""
     found, _ = mode(root)
     return found.name if found else None
 
 
 def tpc_mask(root: Path) -> int | None:
-    """Return which TPCs are power-gated, a bit each, as the GPU's driver reads it back."""
+    """Return which TPCs are power-gated, one bit each, as the GPU's driver reports it; None if unavailable."""
     for path in _TPC_MASKS:
         with contextlib.suppress(ValueError):
             return int(text(root / path), 0)
@@ -94,19 +105,28 @@ def tpc_mask(root: Path) -> int | None:
 
 
 def emc_max_mhz(root: Path) -> float | None:
-    """Return the memory clock's cap; root alone may read it, and 0 stands for none."""
-    found = (number(root / path) for path in _EMC_CAPS)
-    return next((round(value / 1e6, 3) for value in found if value), None)
+    """Return the memory clock's cap; None if there is none (the file says 0) or the user is not root."""
+    for path in _EMC_CAPS:
+        cap_hz = number(root / path)
+        if cap_hz:
+            return round(cap_hz / 1e6, 3)
+    return None
 
 
-def unkept(root: Path) -> str:
-    """Say where the GPU's limit is above the power mode's: nvpmodel may fail at boot and leave the name; "" if not."""
+def power_mode_warning(root: Path) -> str:
+    """Return a warning if the GPU's limit is above the power mode's cap, else "".
+
+    nvpmodel may fail at boot and leave the mode's name in its status file.
+
+    Args:
+        root: Where ``var``, ``etc`` and ``sys`` are.
+    """
     found, _ = mode(root)
-    limit = clock_limits_mhz(root).get("gpu_max")
-    cap = found.gpu_max_mhz if found else None
-    if found is None or cap is None or limit is None or limit <= cap * (1 + _CAP_SHARE):
+    limit_mhz = clock_limits_mhz(root).get("gpu_max")
+    cap_mhz = found.gpu_max_mhz if found else None
+    if found is None or cap_mhz is None or limit_mhz is None or limit_mhz <= cap_mhz * (1 + _CAP_TOLERANCE):
         return ""
     return (
-        f"power mode {found.name} caps the GPU at {cap:.0f} MHz, but its limit is {limit:.0f}: it is not in force; "
-        "see `systemctl status nvpmodel`, set it again with `sudo nvpmodel -m`"
+        f"power mode {found.name} caps the GPU at {cap_mhz:.0f} MHz, but its limit is {limit_mhz:.0f}: the mode is not "
+        "active; see `systemctl status nvpmodel` and set it again with `sudo nvpmodel -m`"
     )

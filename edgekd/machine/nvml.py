@@ -1,7 +1,7 @@
-"""A discrete NVIDIA card's own figures, by ctypes on the driver's libnvidia-ml.so.1.
+"""A discrete NVIDIA card's energy, power, temperature and clock, by ctypes from the driver's libnvidia-ml.so.1.
 
-Source: NVIDIA's nvml.h. On a Jetson the library opens and answers "Not Supported" to nearly everything: there the
-kernel's files are read, see ``_sysfs``.
+Source: NVIDIA's nvml.h. On a Jetson the library loads and answers "Not Supported" to nearly everything: there the
+kernel's files are read, see ``machine.sysfs``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _GPU, _SM = ctypes.c_uint(0), ctypes.c_uint(1)
 
 
 class Card:
-    """The first card. Whatever it does not tell is an OSError in NVML's words.
+    """The first card. A figure that the card does not report raises OSError with NVML's message.
 
     Args:
-        library: NVML's name, or its path.
+        library: NVML's name or path.
 
     Raises:
         MachineError: There is no driver, or it has no card.
@@ -34,62 +34,65 @@ class Card:
         try:
             self._nvml: Any = ctypes.CDLL(library)
         except OSError as err:
-            raise MachineError(f"no {LIBRARY}: there is no NVIDIA driver here") from err
+            raise MachineError(f"no {LIBRARY}: no NVIDIA driver is installed") from err
         if code := self._nvml.nvmlInit_v2():
-            raise MachineError(f"the NVIDIA driver does not answer: {self._words(code)}")
-        self._is_open = True
+            raise MachineError(f"the NVIDIA driver does not answer: {self._error(code)}")
+        self._is_open = True  # from here on nvmlShutdown must follow
         self._device = ctypes.c_void_p()
         if code := self._nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(0), ctypes.byref(self._device)):
-            words = self._words(code)
+            error = self._error(code)
             self.close()
-            raise MachineError(f"the NVIDIA driver has no card: {words}")
+            raise MachineError(f"the NVIDIA driver has no card: {error}")
 
     def energy_mj(self) -> int:
-        """Return millijoules since the driver was loaded (Volta and newer)."""
+        """Return the millijoules used since the driver was loaded (Volta and newer)."""
         value = ctypes.c_ulonglong()
-        self._ask(self._nvml.nvmlDeviceGetTotalEnergyConsumption, value)
+        self._read(self._nvml.nvmlDeviceGetTotalEnergyConsumption, value)
         return value.value
 
     def power_mw(self) -> int:
-        """Return the power it draws, milliwatts."""
+        """Return the present power in milliwatts."""
         value = ctypes.c_uint()
-        self._ask(self._nvml.nvmlDeviceGetPowerUsage, value)
+        self._read(self._nvml.nvmlDeviceGetPowerUsage, value)
         return value.value
 
     def temperature_c(self) -> float:
-        """Return the GPU's temperature, whole degrees Celsius."""
+        """Return the GPU's temperature in whole degrees Celsius."""
         value = ctypes.c_uint()
-        self._ask(self._nvml.nvmlDeviceGetTemperature, value, _GPU)
+        self._read(self._nvml.nvmlDeviceGetTemperature, value, _GPU)
         return float(value.value)
 
     def clock_mhz(self) -> float:
-        """Return the clock of its SMs."""
+        """Return the clock of the SMs."""
         value = ctypes.c_uint()
-        self._ask(self._nvml.nvmlDeviceGetClockInfo, value, _SM)
+        self._read(self._nvml.nvmlDeviceGetClockInfo, value, _SM)
         return float(value.value)
 
     def close(self) -> None:
-        """Let the driver go."""
+        """Release the driver; closing twice is harmless."""
         if self._is_open:
             self._nvml.nvmlShutdown()
             self._is_open = False
 
-    def _ask(self, function: Any, value: Any, *of: Any) -> None:
-        if code := function(self._device, *of, ctypes.byref(value)):
-            raise OSError(f"NVML says: {self._words(code)}")
+    def _read(self, function: Any, value: Any, *kind: Any) -> None:
+        """Call an NVML function, which takes the device, the kind of figure if there are several, and the result."""
+        if code := function(self._device, *kind, ctypes.byref(value)):
+            raise OSError(f"NVML: {self._error(code)}")
 
-    def _words(self, code: int) -> str:
-        self._nvml.nvmlErrorString.restype = ctypes.c_char_p
+    def _error(self, code: int) -> str:
+        self._nvml.nvmlErrorString.restype = ctypes.c_char_p  # ctypes assumes int
         return (self._nvml.nvmlErrorString(ctypes.c_int(code)) or b"?").decode(errors="replace")
 
 
 @contextlib.contextmanager
 def card_here(root: Path = Path("/"), library: str = LIBRARY) -> Iterator[Card | None]:
-    """Open the card that tells its clock; None where there is none, or on a Jetson, whose kernel tells more.
+    """Open the card if it reports its clock, and close it at the end.
+
+    Yields None if there is no such card, and on a Jetson, whose kernel reports more than NVML does.
 
     Args:
-        root: Where ``sys`` lies.
-        library: NVML's name, or its path.
+        root: Where ``sys`` is.
+        library: NVML's name or path.
     """
     if gpu_domain(root):
         yield None
@@ -101,7 +104,7 @@ def card_here(root: Path = Path("/"), library: str = LIBRARY) -> Iterator[Card |
         return
     with contextlib.closing(card):
         try:
-            card.clock_mhz()
+            card.clock_mhz()  # a Jetson's library opens and then answers "Not Supported"
         except OSError:
             yield None
         else:

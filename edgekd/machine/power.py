@@ -13,7 +13,14 @@ FAMILY = "machine.sensors"
 
 
 def sensors(root: Path = Path("/")) -> dict[str, PowerSource | str]:
-    """Return every file of ``edgekd/machine/sensors/`` → its sensor, which the caller closes, or why there is none."""
+    """Open every sensor of ``edgekd/machine/sensors/``.
+
+    Args:
+        root: Where ``proc``, ``sys``, ``etc`` and ``usr`` are.
+
+    Returns:
+        File name → the sensor, which the caller closes, or the reason why there is none.
+    """
     found: dict[str, PowerSource | str] = {}
     for name in family.names(FAMILY):
         try:
@@ -24,18 +31,27 @@ def sensors(root: Path = Path("/")) -> dict[str, PowerSource | str]:
 
 
 def open_sensor(device: Device, root: Path = Path("/")) -> tuple[str, PowerSource]:
-    """Open the best sensor for engines that run on ``device``: (file of ``edgekd/machine/sensors/``, sensor).
+    """Open the best sensor for engines that run on ``device``.
+
+    Args:
+        device: Whose power is measured.
+        root: Where ``proc``, ``sys``, ``etc`` and ``usr`` are.
+
+    Returns:
+        The sensor's file in ``edgekd/machine/sensors/``, and the sensor, which the caller closes.
 
     Raises:
-        MachineError: There is none; the reason of every reader that could have been.
+        MachineError: There is none: the reason of each sensor that this kind of machine could have.
     """
-    on_a_board = jetson.model(root) is not None
+    is_jetson = jetson.model(root) is not None
     modules = {name: family.load(FAMILY, name) for name in family.names(FAMILY)}
-    fitting = sorted((m.RANK, name) for name, m in modules.items() if device in m.SEES)
+    candidates = sorted((module.PRIORITY, name) for name, module in modules.items() if device in module.MEASURES)
     reasons = []
-    for _, name in fitting:
+    for _, name in candidates:
         try:
             return name, modules[name].find(root)
         except MachineError as err:
-            reasons += [f"{name}: {err}"] if on_a_board or not modules[name].OF_A_BOARD else []
+            # A workstation's user can do nothing about a missing INA3221.
+            if is_jetson or not modules[name].JETSON_ONLY:
+                reasons.append(f"{name}: {err}")
     raise MachineError("; ".join(reasons))

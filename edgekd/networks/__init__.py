@@ -1,1 +1,1 @@
-"""Networks that several pairs share, one file a family: torch only, state-dict keys of the library they come from."""
+"""Networks that several pairs share, and checkpoint reading. State-dict keys are those of each network's library."""

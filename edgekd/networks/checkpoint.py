@@ -1,4 +1,4 @@
-"""Checkpoints: a torch module from a pair's model.py or a module path, and weights into it; nothing is unpickled."""
+"""Checkpoints: building a network from a pair's model.py or a module path, and its weights; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ from torch import Tensor, nn
 from edgekd.core.artifact import atomic_path
 from edgekd.core.errors import InputError
 
-# What torch's weights-only unpickler lets through on files that are no checkpoints.
+# What torch's weights-only unpickler raises on files that are no checkpoints.
 _TORCH_MAY_RAISE = (OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, struct.error)
-_NAMED = 4  # keys listed in a message before it says how many more there are
+_MAX_LISTED = 4  # keys in a message before it says how many more there are
+# Trainers wrap the state dict in one of these keys: BasicSR, timm, Lightning.
+_WRAPPERS = ("params_ema", "params", "state_dict", "model")
 
 
 class _Uncached(SourceFileLoader):
-    """Compiles a file afresh: Python's own cache takes an edit of equal length in the same second for no edit."""
+    """Compiles a file each time: Python's cache would miss an edit of equal length within the same second."""
 
     def get_code(self, fullname: str) -> types.CodeType:
-        """Return the code of the file as it is now, and leave no ``__pycache__`` beside it."""
+        """Compile the file as it is now, without a ``__pycache__`` beside it."""
         path = self.get_filename(fullname)
         code: types.CodeType = self.source_to_code(self.get_data(path), path)
         return code
@@ -50,49 +52,64 @@ def network(pair_folder: Path, role: str, sizes: Mapping[str, Any] | None = None
         InputError: There is no model.py, no such function in it, or it does not take these sizes.
     """
     path = pair_folder / "model.py"
-    if not path.is_file():
-        raise InputError(f"{path} is missing; a pair's folder holds model.py with teacher() and student()")
-    name = f"edgekd_model_{pair_folder.name}"
-    spec = importlib.util.spec_from_file_location(name, path, loader=_Uncached(name, str(path)))
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path} cannot be imported as a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and torch's exporters look their module up
-    spec.loader.exec_module(module)
-    make = getattr(module, role, None)
-    if not callable(make):
-        raise InputError(f"{path} has no function {role}(); it must return the {role}'s torch module")
-    given = dict(sizes or {})
+    build = getattr(_import_file(path, f"edgekd_model_{pair_folder.name}"), role, None)
+    if not callable(build):
+        raise InputError(f"{path} has no function {role}(); add one that returns the {role} as a torch.nn.Module")
+    arguments = dict(sizes or {})
+    signature = inspect.signature(build)
+    # Bound before the call, so that a TypeError inside the user's function is not taken for wrong sizes.
     try:
-        inspect.signature(make).bind(**given)
+        signature.bind(**arguments)
     except TypeError as err:
         raise InputError(
-            f"network.{role} = {given}: {err}; {role}{inspect.signature(make)} of {path} was expected"
+            f"network.{role} = {arguments} in the recipe ({err}); the arguments of {role}{signature} in {path} were "
+            "expected"
         ) from err
-    return _module(make(**given), f"{path}:{role}")
+    return _as_module(build(**arguments), f"{path}:{role}")
+
+
+def _import_file(path: Path, name: str) -> types.ModuleType:
+    if not path.is_file():
+        raise InputError(
+            f"{path} does not exist; a pair's folder holds a model.py with the functions teacher() and student()"
+        )
+    loader = _Uncached(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None, "a loader was given"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and torch's exporters look up their module by name
+    loader.exec_module(module)
+    return module
 
 
 def network_at(module_path: str) -> nn.Module:
     """Build a network from ``package.module:callable``, a class or function that takes no argument.
 
     Raises:
-        InputError: The path is malformed, or cannot be imported, or does not give a torch module.
+        InputError: The path is malformed, or cannot be imported, or does not return a torch module.
     """
     module_name, colon, attribute = module_path.partition(":")
     if not colon or not module_name or not attribute:
-        raise InputError(f"--module {module_path!r} is not package.module:callable")
+        raise InputError(f"--module {module_path!r}; package.module:callable was expected, such as mynets.edsr:Student")
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a console script does not see the user's folder otherwise
+        sys.path.insert(0, str(Path.cwd()))  # a console script does not look there by itself
     try:
-        make = getattr(importlib.import_module(module_name), attribute)
+        build = getattr(importlib.import_module(module_name), attribute)
     except ModuleNotFoundError as err:
-        raise InputError(f"--module {module_path!r}: no module named {err.name!r} can be imported from here") from err
+        raise InputError(
+            f"--module {module_path!r}: there is no module {err.name!r}; install it, or run edgekd where its file lies"
+        ) from err
     except AttributeError as err:
-        raise InputError(f"--module {module_path!r}: {module_name} has no {attribute!r}") from err
+        raise InputError(
+            f"--module {module_path!r}: {module_name} has no {attribute!r}; a class or function in it was expected"
+        ) from err
     try:
-        return _module(make(), module_path)
+        return _as_module(build(), module_path)
     except TypeError as err:
-        raise InputError(f"--module {module_path!r} must be callable with no argument ({err})") from err
+        raise InputError(
+            f"--module {module_path!r} cannot be called without arguments ({err}); give a function that takes none and "
+            "builds the network"
+        ) from err
 
 
 def load_weights(module: nn.Module, path: Path) -> nn.Module:
@@ -110,21 +127,22 @@ def load_weights(module: nn.Module, path: Path) -> nn.Module:
     missing, unexpected = expected.keys() - state.keys(), state.keys() - expected.keys()
     if missing or unexpected:
         raise InputError(
-            f"{path} is for another architecture than {type(module).__name__}: "
-            f"missing {_name(missing)}; unexpected {_name(unexpected)}"
+            f"{path} does not have the keys of {type(module).__name__}: missing {_listed(missing)}; unexpected "
+            f"{_listed(unexpected)}. Give a checkpoint of this network, or its sizes in [network]"
         )
     for key, tensor in expected.items():
         if tensor.shape != state[key].shape:
             raise InputError(
-                f"{path} is for another architecture: {key} is {tuple(state[key].shape)}, "
-                f"{tuple(tensor.shape)} was expected by {type(module).__name__}"
+                f"{path} has other sizes than {type(module).__name__}: {key} is {tuple(state[key].shape)}, "
+                f"{tuple(tensor.shape)} was expected; fix the sizes in [network], or give another checkpoint"
             )
+    # Shipped weights are float16; networks compute in float32.
     module.load_state_dict({key: tensor.to(expected[key].dtype) for key, tensor in state.items()})
     return module.eval()
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict. Raises InputError as ``load_weights``."""
+    """Read a state dict from a safetensors or torch file, unwrapped. Raises InputError as ``load_weights``."""
     if not path.is_file():
         raise InputError(f"{path} does not exist; a .safetensors or .pt checkpoint was expected")
     try:
@@ -132,25 +150,29 @@ def read_state(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as err:
-        raise InputError(f"{path} is not a whole safetensors file ({err})") from err
+        raise InputError(f"{path} is damaged or no safetensors file ({err}); download or save it again") from err
     except pickle.UnpicklingError as err:
         raise InputError(
-            f"{path} holds more than tensors, and edgekd never unpickles code; save its state_dict() as safetensors"
+            f"{path} holds pickled objects, not only tensors; edgekd never unpickles code: save the network's "
+            "state_dict() as safetensors"
         ) from err
     except _TORCH_MAY_RAISE as err:
-        raise InputError(f"{path} is not a whole torch checkpoint ({str(err)[:120]!r})") from err
-    # Trainers wrap the state dict; these are the names that BasicSR, timm and Lightning use.
-    for wrapper in ("params_ema", "params", "state_dict", "model"):
+        raise InputError(
+            f"{path} is damaged or no torch checkpoint ({str(err)[:120]!r}); download or save it again"
+        ) from err
+    for wrapper in _WRAPPERS:
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
             break
     if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise InputError(f"{path} holds {type(state).__name__}, not a state dict of tensors")
+        raise InputError(
+            f"{path} holds a {type(state).__name__}; a state dict (name → tensor) was expected: save state_dict()"
+        )
     return dict(state)
 
 
 def save_weights(module: nn.Module, path: Path, dtype: torch.dtype, facts: Mapping[str, str]) -> None:
-    """Write a module's state dict as ``save_state`` does."""
+    """Write the state dict of ``module``, as ``save_state`` does."""
     save_state(module.state_dict(), path, dtype, facts)
 
 
@@ -164,35 +186,37 @@ def save_state(state: Mapping[str, Tensor], path: Path, dtype: torch.dtype, fact
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-    """Write tensors as safetensors, whole or not at all: equal tensors and facts give equal bytes.
+    """Write tensors as safetensors, the whole file or nothing. Equal tensors and facts give equal bytes.
 
-    ``facts`` go into the header under one key, because safetensors writes several in random order.
+    ``facts`` go into the header under one key, because safetensors writes several keys in random order.
     """
     with atomic_path(path) as temporary:
         save_file(dict(tensors), temporary, metadata={"edgekd": json.dumps(dict(facts), sort_keys=True)})
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read what ``write_tensors`` wrote: (tensors, facts).
+    """Read a file that ``write_tensors`` wrote: (tensors, facts).
 
     Raises:
-        InputError: The file is not whole, or was written by something else.
+        InputError: The file is damaged, or something else wrote it.
     """
     try:
         with safe_open(path, "pt") as file:
             facts = json.loads((file.metadata() or {})["edgekd"])
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError, KeyError, ValueError) as err:
-        raise InputError(f"{path} is not a whole checkpoint of edgekd's ({err}); remove it to start again") from err
+        raise InputError(
+            f"{path} is damaged or not a checkpoint that edgekd wrote ({err}); remove it, and run again"
+        ) from err
 
 
-def _module(made: object, where: str) -> nn.Module:
-    if not isinstance(made, nn.Module):
-        raise InputError(f"{where} gave {type(made).__name__}, a torch.nn.Module was expected")
-    return made.eval()
+def _as_module(built: object, where: str) -> nn.Module:
+    if not isinstance(built, nn.Module):
+        raise InputError(f"{where} returned {type(built).__name__}; a torch.nn.Module was expected")
+    return built.eval()
 
 
-def _name(keys: Iterable[str]) -> str:
+def _listed(keys: Iterable[str]) -> str:
     ordered = sorted(keys)
-    more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
-    return (", ".join(ordered[:_NAMED]) or "none") + more
+    more = f" and {len(ordered) - _MAX_LISTED} more" if len(ordered) > _MAX_LISTED else ""
+    return (", ".join(ordered[:_MAX_LISTED]) or "none") + more

@@ -1,4 +1,4 @@
-"""Super-resolution networks that work at the low resolution and enlarge at the end, by convolutions and pixel shuffles.
+"""Super-resolution networks that compute at the low resolution and enlarge at the end, by pixel shuffles.
 
 Source: W. Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional
 Neural Network", CVPR 2016. State-dict keys are BasicSR's: ``conv_first``, ``body``, ``conv_after_body``,
@@ -14,24 +14,24 @@ from torch import Tensor, nn
 
 from edgekd.core.errors import InputError
 
-# Mean colour of DIV2K, 0..1; BasicSR subtracts the same.
+# DIV2K's mean colour, 0..1, as BasicSR subtracts it.
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 
 
 class PixelShuffleNet(nn.Module):
     """Super-resolution: (N, 3, H, W) float32 0..1 → (N, 3, scale*H, scale*W), not clipped.
 
-    EDSR and RCAN are this and their bodies.
+    EDSR and RCAN differ in their bodies alone.
     """
 
     mean: Tensor
 
     def __init__(self, channels: int, body: Callable[[], nn.Module], scale: int, pixel_range: float) -> None:
-        """Build it.
+        """Build the network.
 
         Args:
             channels: Of each feature.
-            body: Makes the part that knows most, (N, C, H, W) → the same.
+            body: Builds the residual part, (N, C, H, W) → (N, C, H, W).
             scale: 2, 3 or 4.
             pixel_range: Pixels inside the network are 0..``pixel_range``; 255 is BasicSR's.
         """
@@ -42,12 +42,13 @@ class PixelShuffleNet(nn.Module):
         self.conv_after_body = nn.Conv2d(channels, channels, 3, padding=1)
         self.upsample = upsampler(channels, scale)
         self.conv_last = nn.Conv2d(channels, 3, 3, padding=1)
-        # Not in the state dict: BasicSR's checkpoints do not hold it either.
+        # Not in the state dict: BasicSR's checkpoints do not contain it.
         self.register_buffer("mean", torch.tensor(RGB_MEAN).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) → (N, 3, scale*H, scale*W)."""
         centred = x - self.mean
+        # A factor of 1 is left out, so that the exported graph has no useless node.
         shallow = self.conv_first(centred if self.pixel_range == 1.0 else centred * self.pixel_range)
         deep = self.conv_after_body(self.body(shallow)) + shallow
         enlarged: Tensor = self.conv_last(self.upsample(deep))

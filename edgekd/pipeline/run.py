@@ -1,16 +1,16 @@
-"""The stages in order, from a checkpoint or an ONNX file to a report. The page to read first.
+"""The stages in order, from a checkpoint or an ONNX file to a report. Read this file first.
 
 ::
 
-    checkpoint ─ export ┐
-                        ├─ simplify ─ quantize ─ build ─ bench ─ report
-    foreign ONNX ─ adopt┘             fp32       every backend
-                                      fp16
-                                      int8
+    checkpoint ─ export ─────────┐
+                                 ├─ simplify ─ quantize ─ build ─ bench ─ report
+    other ONNX ─ import_onnx ────┘             fp32       every backend
+                                               fp16
+                                               int8
 
-A stage is skipped when what it would make is there already: the file is whole, and its manifest names the same
-parents, configuration and library versions. The heavy stages are imported by name, and only when one has to run: a run
-with nothing to do imports neither torch nor onnx.
+Stages whose inputs have not changed are skipped: the file is whole, and its manifest names the same parents,
+configuration and library versions. Heavy stages are imported by name, and only when one has to run: a run with nothing
+to do imports neither torch nor onnx.
 """
 
 from __future__ import annotations
@@ -22,105 +22,48 @@ from pathlib import Path
 
 from edgekd import __version__
 from edgekd.bench import suite
-from edgekd.bench.processes import Progress
-from edgekd.bench.scoring import Scoring
+from edgekd.bench.candidate import Candidate, candidates_of
 from edgekd.core import family, provenance
-from edgekd.core.artifact import Artifact, Provenance, current, locked, save_manifest, sha256_of, write_atomic
+from edgekd.core.artifact import Artifact, current, locked, publish, sha256_of, write_atomic
 from edgekd.core.clock import stopwatch
-from edgekd.core.errors import BuildError, CalibrationError, MachineError, MissingDependency, ParityError
+from edgekd.core.errors import (
+    BuildError,
+    CalibrationError,
+    IntegrityError,
+    MachineError,
+    MissingDependency,
+    ParityError,
+)
+from edgekd.core.network_info import NetworkInfo
 from edgekd.core.preprocessing import input_spec
-from edgekd.core.samples import Samples
+from edgekd.core.provenance import Provenance
+from edgekd.core.reporter import QuietReporter, Reporter
+from edgekd.core.samples import SampleArchive
 from edgekd.core.schema import to_plain
 from edgekd.core.tensor import TensorSpec
 from edgekd.pipeline import sample_sources
-from edgekd.pipeline.job import Job, Origin
-from edgekd.results.result import BenchmarkResult, EngineRow, read_result
+from edgekd.pipeline.job import Job, NetworkSource
+from edgekd.results.result import BenchmarkResult, EngineRow, StageTime, read_result
 from edgekd.runtime import build
 
-Say = Callable[[str], None]
-
-# What a converter or an engine library may refuse without stopping the rest: the refusal is kept, shown, and not
-# tried again until something changes.
+# A library may refuse its input without stopping the rest: the refusal is kept and shown, and the stage is not tried
+# again until its inputs change.
 _REFUSALS = (CalibrationError, ParityError, BuildError)
+# How long each stage took when it last ran, for the report.
+_SECONDS_FILE = "stage_seconds.json"
 
 
 class _WouldRun(Exception):
     """Raised by a dry run at the first stage that would run."""
 
 
-@dataclass(slots=True)
-class Walk:
-    """One walk through the stages: makes what is not there, remembers what was said.
-
-    Attributes:
-        job: What to do.
-        say: Called with a line when a stage starts, ends, is skipped, or refuses.
-        progress: Called with (candidate, steps done, steps in all) while engines are timed.
-        dry_run: Stop at the first stage that would run.
-        verbose: Say everything that a stage found.
-        lines: One a stage and network, for the report.
-        archives: "calibration" and "evaluation" samples of the network at hand.
-        subjects: The engines to measure, so far.
-        rows: Every engine that was built, or refused.
-        notes: For the report.
-    """
-
-    job: Job
-    say: Say
-    progress: Progress | None = None
-    dry_run: bool = False
-    verbose: bool = False
-    lines: list[str] = field(default_factory=list)
-    archives: dict[str, Artifact] = field(default_factory=dict)
-    subjects: list[suite.Subject] = field(default_factory=list)
-    rows: list[EngineRow] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def samples(self, name: str) -> Samples:
-        """Read one of the archives."""
-        return Samples.load(self.archives[name].path)
-
-    def made(self, name: str, path: Path, made_by: Provenance, make: Callable[[], Artifact]) -> Artifact:
-        """Return the artifact at ``path``: the one that is there, or a new one.
-
-        Raises:
-            BuildError, ...: The stage refused, now or when it was last tried with the same parents and versions.
-        """
-        found = current(path, made_by)
-        refused = path.with_name(path.name + ".refused")
-        if found is not None:
-            self.say(f"  {name}: as before")
-        elif (refusal := current(refused, made_by)) is not None:
-            kind = {cls.__name__: cls for cls in _REFUSALS}.get(str(refusal.facts.get("error")), BuildError)
-            raise kind(str(refusal.facts.get("message")))
-        elif self.dry_run:
-            raise _WouldRun(name)
-        else:
-            self.say(f"  {name} …")
-            seconds = stopwatch()
-            try:
-                found = make()
-            except _REFUSALS as err:
-                write_atomic(refused, f"{err}\n")
-                facts = {"error": type(err).__name__, "message": str(err)}
-                save_manifest(Artifact("report", refused, sha256_of(refused), made_by=made_by, facts=facts))
-                raise
-            self.say(f"      {found.facts.get('summary') or 'done'} ({seconds():.1f} s)")
-            if self.verbose:
-                self.say(_told(found))
-        line = f"{name}: {found.facts.get('summary') or 'done'}"
-        if made_by.stage != "build" and line not in self.lines:  # engines have a table of their own
-            self.lines.append(line)
-        return found
-
-
 @dataclass(frozen=True, slots=True)
-class Finished:
+class RunResult:
     """What a run leaves.
 
     Attributes:
         result: The figures.
-        result_path, report_path: Where they and the page lie.
+        result_path, report_path: The files.
     """
 
     result: BenchmarkResult
@@ -128,184 +71,277 @@ class Finished:
     report_path: Path
 
 
-def run(walk: Walk) -> Finished | None:
-    """Run every stage of ``walk.job`` that is not done already.
+@dataclass(slots=True)
+class PipelineRun:
+    """One run through the stages: runs those that are not up to date, and collects what the result shows of them.
+
+    Attributes:
+        job: What to do.
+        reporter: Receives every stage.
+        dry_run: Stop at the first stage that would run.
+        verbose: Report all facts that a stage found.
+        summaries: One line a stage and network, for the result.
+        samples: "calibration" and "evaluation" archives of the network at hand.
+        candidates: The engines to measure, so far.
+        engine_rows: Every engine that was built, or refused.
+        notes: For the result.
+        seconds: Stage → how long it took when it last ran.
+    """
+
+    job: Job
+    reporter: Reporter
+    dry_run: bool = False
+    verbose: bool = False
+    summaries: list[str] = field(default_factory=list)
+    samples: dict[str, SampleArchive] = field(default_factory=dict)
+    candidates: list[Candidate] = field(default_factory=list)
+    engine_rows: list[EngineRow] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def stage(self, name: str, path: Path, made_by: Provenance, make: Callable[[], Artifact]) -> Artifact:
+        """Return the artifact at ``path``: the present one where it is up to date, else a new one.
+
+        Raises:
+            BuildError, ...: The stage refused, now or when it last ran with the same parents and versions.
+        """
+        artifact = current(path, made_by)
+        refusal = current(_refusal_path(path), made_by)
+        if artifact is not None:
+            self.reporter.stage(name, "skipped", "up to date")
+        elif refusal is not None:
+            raise _refusal_error(refusal)
+        elif self.dry_run:
+            raise _WouldRun(name)
+        else:
+            artifact = self._run_stage(name, path, made_by, make)
+        summary = f"{name}: {artifact.facts.get('summary') or 'done'}"
+        if made_by.stage != "build" and summary not in self.summaries:  # engines have a table of their own
+            self.summaries.append(summary)
+        return artifact
+
+    def _run_stage(self, name: str, path: Path, made_by: Provenance, make: Callable[[], Artifact]) -> Artifact:
+        self.reporter.stage(name, "started")
+        elapsed_s = stopwatch()
+        try:
+            artifact = make()
+        except _REFUSALS as err:
+            facts = {"error": type(err).__name__, "message": str(err)}
+            publish(Artifact("report", _refusal_path(path), made_by=made_by, facts=facts), f"{err}\n")
+            raise
+        self.seconds[name] = elapsed_s()
+        write_atomic(self.job.out / _SECONDS_FILE, json.dumps(self.seconds, indent=1) + "\n")
+        self.reporter.stage(name, "done", f"{artifact.facts.get('summary') or 'done'} ({self.seconds[name]:.1f} s)")
+        if self.verbose:
+            for key, value in sorted(artifact.facts.items()):
+                if key != "summary":
+                    self.reporter.message(f"{key}: {json.dumps(value, sort_keys=True)}")
+        return artifact
+
+    def stage_seconds(self) -> tuple[StageTime, ...]:
+        """Return how long each stage took when it last ran, in the order of the first run."""
+        return tuple(StageTime(name, seconds) for name, seconds in self.seconds.items() if name != "report")
+
+
+def run(
+    job: Job, reporter: Reporter | None = None, *, dry_run: bool = False, verbose: bool = False
+) -> RunResult | None:
+    """Run every stage of ``job`` that is not up to date.
 
     Returns:
-        What there is now; None where a dry run found something to do, and said it.
+        What there is now; None where a dry run found something to do, and reported it.
 
     Raises:
         EdgeKDError: A stage failed; what was finished before it stands.
     """
-    job = walk.job
+    current_run = PipelineRun(job, reporter or QuietReporter(), dry_run, verbose, seconds=_read_seconds(job.out))
     with locked(job.out):
         try:
-            _tell(walk)
-            for role, origin in job.origins.items():
-                walk.say(f"{job.title}: {role}")
-                _network(walk, role, origin)
-            return _measured(walk)
+            _report_caveat(current_run)
+            for role, source in job.sources.items():
+                current_run.reporter.message(f"{job.title}: {role}")
+                _run_network(current_run, role, source)
+            return _measure(current_run)
         except _WouldRun as stop:
-            walk.say(f"  {stop}: would run, and what comes after it")
+            current_run.reporter.message(f"{stop}: would run, and what comes after it")
             return None
 
 
-def _tell(walk: Walk) -> None:
-    """Say how the source was read, where there was a choice."""
-    if walk.job.said:
-        walk.say(walk.job.said)
-
-
-def _told(artifact: Artifact) -> str:
-    """Everything an artifact's maker found, a line each, indented below its summary."""
-    facts = {key: value for key, value in artifact.facts.items() if key != "summary"}
-    return "\n".join(f"        {key}: {json.dumps(value, sort_keys=True)}" for key, value in sorted(facts.items()))
-
-
-def export(job: Job, role: str, say: Say) -> Artifact:
+def export(job: Job, role: str, reporter: Reporter | None = None) -> Artifact:
     """Run the export stage alone, with the samples it needs. Raises as ``run``."""
-    walk = Walk(job, say)
+    current_run = PipelineRun(job, reporter or QuietReporter())
     with locked(job.out):
-        _tell(walk)
-        return _exported(walk, role, job.origins[role])
+        _report_caveat(current_run)
+        return _export(current_run, role, job.sources[role])
 
 
-def _network(walk: Walk, role: str, origin: Origin) -> None:
-    """Take one network from its origin to its engines; what is to be measured is added to the walk."""
-    onnx = _adopted(walk, role, origin) if origin.is_onnx else _exported(walk, role, origin)
-    simplified = _simplified(walk, role, onnx)
-    for scheme in walk.job.recipe.quantize.schemes:
+def _run_network(current_run: PipelineRun, role: str, source: NetworkSource) -> None:
+    """Take one network from its source to its engines, and add what is to be measured to the run."""
+    onnx = _import(current_run, role, source) if source.is_onnx else _export(current_run, role, source)
+    simplified = _simplify(current_run, role, onnx)
+    for scheme in current_run.job.recipe.quantize.schemes:
         name = f"{role}/{scheme}"
         try:
-            variant = _quantized(walk, role, scheme, simplified)
+            quantized = _quantize(current_run, role, scheme, simplified)
         except _REFUSALS as err:
-            if scheme == "fp32":
-                raise
-            walk.say(f"  {name}: not made: {err}")
-            walk.notes.append(f"{name} was not made: {err}")
+            if len(current_run.job.recipe.quantize.schemes) == 1:
+                raise  # nothing else would be left to measure
+            current_run.reporter.stage(f"{role} quantize {scheme}", "refused", str(err))
+            current_run.notes.append(f"{name} was not made: {err}")
             continue
-        engine = _engines(walk, name, variant)
+        engine = _build(current_run, name, quantized)
         if engine is not None:
-            size, cost = variant.path.stat().st_size, simplified.facts.get("cost") or {}
-            walk.subjects.append(suite.Subject(name, role, scheme, engine, variant.sha256, size, cost))
+            current_run.candidates += candidates_of([engine], keys=[name])
 
 
-def _adopted(walk: Walk, role: str, origin: Origin) -> Artifact:
-    out, dims = walk.job.out / role / "adopted.onnx", walk.job.dims
-    made_by = provenance.adopt(sha256_of(origin.path), dims)
-    onnx = walk.made(
-        f"{role} adopt",
+def _import(current_run: PipelineRun, role: str, source: NetworkSource) -> Artifact:
+    out, dims = current_run.job.out / role / "imported.onnx", current_run.job.dims
+    onnx = current_run.stage(
+        f"{role} import",
         out,
-        made_by,
-        lambda: family.load_module("edgekd.convert.import_onnx").run(origin.path, dims, None, out),
+        provenance.import_onnx(sha256_of(source.path), dims),
+        lambda: family.load_module("edgekd.convert.import_onnx").run(source.path, dims, None, out),
     )
-    _sampled(walk, origin, onnx.inputs)
+    _make_samples(current_run, source, onnx.inputs)
     return onnx
 
 
-def _exported(walk: Walk, role: str, origin: Origin) -> Artifact:
-    job, out, config = walk.job, walk.job.out / role / "exported.onnx", walk.job.recipe.export
-    _sampled(walk, origin, (input_spec(config),))
+def _export(current_run: PipelineRun, role: str, source: NetworkSource) -> Artifact:
+    job, config = current_run.job, current_run.job.recipe.export
+    out = job.out / role / "exported.onnx"
+    _make_samples(current_run, source, (input_spec(config),))
     opset = config.opset or family.load("targets", job.recipe.build.target).TARGET.opset
-    checkpoint_sha256 = sha256_of(origin.path)
+    task = job.recipe.pair.task if job.recipe.pair is not None else ""
+    network = NetworkInfo(role, job.title, task, dict(job.recipe.task))
     # The same weights in another network are another graph: an edited model.py, or another size, is exported again.
-    metadata = {"title": job.title, "role": role, "network": origin.network}
-    if job.recipe.pair is not None:
-        metadata |= {"task": job.recipe.pair.task, "task_options": json.dumps(dict(job.recipe.task), sort_keys=True)}
+    described = {"network": to_plain(network), "architecture": source.architecture}
+    made_by = provenance.export(sha256_of(source.path), config, opset, described)
 
     def make() -> Artifact:
         checkpoint = family.load_module("edgekd.networks.checkpoint")
         stage = family.load_module("edgekd.convert.export")
-        if origin.pair_folder is not None:
-            blank = checkpoint.network(origin.pair_folder, role, origin.sizes)
+        if source.pair_folder is not None:
+            blank = checkpoint.network(source.pair_folder, role, source.sizes)
         else:
-            blank = checkpoint.network_at(origin.module)
-        module = checkpoint.load_weights(blank, origin.path)
+            blank = checkpoint.network_at(source.module)
+        module = checkpoint.load_weights(blank, source.path)
+        samples = current_run.samples["calibration"]
         made: Artifact = stage.run(
-            module, stage.Job(checkpoint_sha256, config, opset, walk.samples("calibration"), metadata, out)
+            module, stage.ExportJob(made_by, config, opset, samples, network, out, source.architecture)
         )
         return made
 
-    return walk.made(f"{role} export", out, provenance.export(checkpoint_sha256, config, opset, metadata), make)
+    return current_run.stage(f"{role} export", out, made_by, make)
 
 
-def _sampled(walk: Walk, origin: Origin, inputs: tuple[TensorSpec, ...]) -> None:
+def _make_samples(current_run: PipelineRun, source: NetworkSource, inputs: tuple[TensorSpec, ...]) -> None:
     """Make the samples that the network with these inputs is checked, calibrated and scored on."""
-    for name, plan in sample_sources.plans(walk.job, origin, inputs).items():
-        path = walk.job.out / f"{name}.npz"
-        walk.archives[name] = walk.made(f"{name} samples", path, plan.made_by, lambda: plan.write(path))  # noqa: B023
+    for plan in sample_sources.plans(current_run.job, source, inputs):
+        path = current_run.job.out / f"{plan.name}.npz"
+        current_run.stage(f"{plan.name} samples", path, plan.made_by, lambda: plan.write(path))  # noqa: B023 - called now
+        current_run.samples[plan.name] = SampleArchive(path)
 
 
-def _simplified(walk: Walk, role: str, onnx: Artifact) -> Artifact:
-    out, config = walk.job.out / role / "simplified.onnx", walk.job.recipe.simplify
-    return walk.made(
+def _simplify(current_run: PipelineRun, role: str, onnx: Artifact) -> Artifact:
+    out, config = current_run.job.out / role / "simplified.onnx", current_run.job.recipe.simplify
+    samples = current_run.samples["calibration"]
+    return current_run.stage(
         f"{role} simplify",
         out,
         provenance.simplify(onnx.sha256, config),
-        lambda: family.load_module("edgekd.convert.simplify").run(onnx, config, walk.samples("calibration"), out),
+        lambda: family.load_module("edgekd.convert.simplify").run(onnx, config, samples, out),
     )
 
 
-def _quantized(walk: Walk, role: str, scheme: str, onnx: Artifact) -> Artifact:
-    out, config = walk.job.out / role / f"{scheme}.onnx", walk.job.recipe.quantize
-    return walk.made(
+def _quantize(current_run: PipelineRun, role: str, scheme: str, onnx: Artifact) -> Artifact:
+    out, config = current_run.job.out / role / f"{scheme}.onnx", current_run.job.recipe.quantize
+    samples = current_run.samples["calibration"]
+    return current_run.stage(
         f"{role} quantize {scheme}",
         out,
-        provenance.quantize(onnx.sha256, scheme, config, str(walk.archives["calibration"].facts["digest"])),
-        lambda: family.load("quantize.schemes", scheme).quantize(onnx, config, walk.samples("calibration"), out),
+        provenance.quantize(onnx.sha256, scheme, config, samples.digest),
+        lambda: family.load_module("edgekd.quantize.stage").run(onnx, scheme, config, samples, out),
     )
 
 
-def _engines(walk: Walk, name: str, onnx: Artifact) -> Artifact | None:
-    """Build with every backend asked for, and return the engine that will be timed. A refusal is a row, too."""
-    config, timed = walk.job.recipe.build, None
-    for backend in config.backends:
+def _build(current_run: PipelineRun, name: str, onnx: Artifact) -> Artifact | None:
+    """Build with every backend of the recipe, and return the engine that will be timed. A refusal is a row, too."""
+    recipe, timed = current_run.job.recipe, None
+    threads = recipe.build.threads
+    for backend in recipe.build.backends:
+        stage_name = f"{name.replace('/', ' ')} build, {backend}"
         out = onnx.path.parent / backend / f"{onnx.path.stem}.engine"
         try:
-            made_by = build.provenance(onnx.sha256, backend, config.threads)
-            engine = walk.made(
-                f"{name.replace('/', ' ')} build, {backend}",
+            made_by = build.provenance(onnx.sha256, backend, threads)
+            engine = current_run.stage(
+                stage_name,
                 out,
                 made_by,
-                lambda: build.run(onnx, backend, out, threads=config.threads),  # noqa: B023 - called at once
+                lambda: build.run(onnx, backend, out, threads=threads),  # noqa: B023 - called now
             )
         except MachineError as err:
-            walk.say(f"  {name} on {backend}: not built: {err}")
-            notice = "" if isinstance(err, MissingDependency) else build.notice(backend)
-            walk.rows.append(EngineRow(name, backend, False, notice, str(err)))
+            current_run.reporter.stage(stage_name, "refused", str(err))
+            caveat = "" if isinstance(err, MissingDependency) else build.caveat(backend)
+            current_run.engine_rows.append(EngineRow(name, backend, False, caveat, str(err)))
             continue
         facts = engine.facts
-        walk.rows.append(EngineRow(name, backend, True, facts.get("notice", ""), facts.get("summary", ""), facts))
-        timed = engine if backend == walk.job.recipe.bench.backend else timed
+        row = EngineRow(name, backend, True, facts.get("caveat", ""), facts.get("summary", ""), facts)
+        current_run.engine_rows.append(row)
+        if backend == recipe.bench.backend:
+            timed = engine
     return timed
 
 
-def _measured(walk: Walk) -> Finished:
+def _measure(current_run: PipelineRun) -> RunResult:
     """Time and score every engine that can run here, then write the result and the page."""
-    job, out = walk.job, walk.job.out / "result.json"
-    scoring = None
-    if job.recipe.pair is not None and "evaluation" in walk.archives:
-        scoring = Scoring(walk.archives["evaluation"], job.recipe.pair.task, job.recipe.task)
-    setting = suite.Setting(
+    job, out = current_run.job, current_run.job.out / "result.json"
+    plan = suite.BenchPlan(
         job.title,
         job.recipe.bench,
-        walk.archives.get("calibration"),
-        scoring,
-        tuple(walk.rows),
-        tuple(walk.lines),
-        tuple(walk.notes),
+        feeds=current_run.samples.get("calibration"),
+        evaluation=current_run.samples.get("evaluation"),
+        engines=tuple(current_run.engine_rows),
+        steps=tuple(current_run.summaries),
+        notes=tuple(current_run.notes),
+        stage_seconds=current_run.stage_seconds(),
     )
-    made_by = suite.provenance(walk.subjects, setting, to_plain(job.recipe.bench))
-    told = suite.Told(walk.say, walk.progress)
-    measured = walk.made("bench", out, made_by, lambda: suite.run(walk.subjects, setting, made_by, out, told))
+    candidates, reporter = current_run.candidates, current_run.reporter
+    made_by = suite.provenance(candidates, plan)
+    result = current_run.stage("bench", out, made_by, lambda: suite.run(candidates, plan, out, reporter))
     page = job.out / "report.html"
-    page_by = Provenance("report", (measured.sha256,), "", {"edgekd": __version__})
+    page_by = Provenance("report", (result.sha256,), "", {"edgekd": __version__})
 
-    def make() -> Artifact:
-        write_atomic(page, family.load("report.formats", "html").render_file(out))
-        artifact = Artifact("report", page, sha256_of(page), made_by=page_by)
-        save_manifest(artifact)
-        return artifact
+    def make_page() -> Artifact:
+        html: str = family.load("report.formats", "html").render_file(out)
+        return publish(Artifact("report", page, made_by=page_by), html)
 
-    walk.made("report", page, page_by, make)
-    return Finished(read_result(out), out, page)
+    current_run.stage("report", page, page_by, make_page)
+    return RunResult(read_result(out), out, page)
+
+
+def _report_caveat(current_run: PipelineRun) -> None:
+    """Report how the source was read, where there was a choice."""
+    if current_run.job.caveat:
+        current_run.reporter.warning(current_run.job.caveat)
+
+
+def _read_seconds(out: Path) -> dict[str, float]:
+    """Read how long the stages took when they last ran; nothing where no run has left it, or it is damaged."""
+    path = out / _SECONDS_FILE
+    try:
+        return {str(name): float(seconds) for name, seconds in json.loads(path.read_bytes()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _refusal_path(path: Path) -> Path:
+    return path.with_name(path.name + ".refused")
+
+
+def _refusal_error(refusal: Artifact) -> CalibrationError | ParityError | BuildError:
+    """Return the error that a stage raised when it last ran."""
+    kinds = {cls.__name__: cls for cls in _REFUSALS}
+    kind = kinds.get(str(refusal.facts.get("error")))
+    if kind is None:
+        raise IntegrityError(f"{refusal.path} does not say which error it keeps; delete it and run again")
+    return kind(str(refusal.facts.get("message")))

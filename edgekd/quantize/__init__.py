@@ -1,1 +1,7 @@
-"""FAMILY: ONNX → ONNX that carries its precision. One scheme a file: ``quantize(onnx, config, samples, out)``."""
+"""Quantize: ONNX → ONNX that carries its precision; calling the package runs the verb."""
+
+import sys
+
+from edgekd import VerbPackage
+
+sys.modules[__name__].__class__ = VerbPackage

@@ -1,4 +1,6 @@
-"""FAMILY: one format a file, each with ``FILE_NAME`` and ``render(result, pictures) -> str``.
+"""Results and verdicts → pages and files.
 
-``pictures`` is what ``bench`` kept beside the result, an archive of samples (label → (N, H, W, 3) uint8), or None.
+A file of ``formats/`` is one format; what it can write is asked for by the protocols of ``format.py``. The other
+modules work out, once for all formats, the figures (``figures``), the tables (``tables``, ``gate_table``), the
+sentences (``summary``, ``page_words``, ``conditions``) and what the page is drawn from (``page_data``).
 """

@@ -1,19 +1,19 @@
-"""A gate's verdict in words and as a table, the same for every format."""
+"""A gate's verdict as a table and in sentences, the same for every format."""
 
 from __future__ import annotations
 
 from edgekd.core import units
-from edgekd.report.figures import Table
-from edgekd.results.gate import Check, Verdict
+from edgekd.report.tables import Table
+from edgekd.results.verdict import Check, Verdict
 
-# A field of ``gate.Limits`` → its name and unit in a table.
-FIGURES = {
+# A field of ``gate.Limits`` → its name and unit in a table. The part before the comma is its name in a sentence.
+METRIC_NAMES = {
     "latency": "latency, median ms",
     "latency_p99": "latency, p99 ms",
-    "throughput": "throughput, per s",
+    "throughput": "throughput, samples/s",
     "peak_memory": "peak memory, MiB",
-    "engine_size": "engine, MiB",
-    "onnx_size": "ONNX, MiB",
+    "engine_size": "engine size, MiB",
+    "onnx_size": "ONNX size, MiB",
     "accuracy": "accuracy",
     "energy": "energy, mJ",
 }
@@ -21,42 +21,56 @@ _BYTES = ("peak_memory", "engine_size", "onnx_size")
 
 
 def verdict_table(verdict: Verdict) -> Table:
-    """Make the table: one check a line."""
-    heads = ("verdict", "candidate", "figure", "accepted", "new", "worse by (95 %)", "limit", "p")
-    rows = (
-        (
-            *(check.status, plain_text(check.candidate), FIGURES[check.metric]),
-            *(_figure(check, value) for value in (check.old, check.new)),
-            *(_change(check), _amount(check, check.limit), "–" if check.p is None else f"{check.p:.2g}"),
-        )
-        for check in verdict.checks
-    )
+    """Make the table, one check a row."""
+    heads = ("verdict", "candidate", "metric", "accepted", "new", "worse by (95 % CI)", "limit", "p")
+    rows = []
+    for check in verdict.checks:
+        p = "–" if check.p is None else f"{check.p:.2g}"
+        figures = (_figure(check, check.old), _figure(check, check.new), _change(check), _amount(check, check.limit), p)
+        rows.append((check.status, plain_text(check.candidate), METRIC_NAMES[check.metric], *figures))
     return Table(heads, tuple(rows))
 
 
 def verdict_line(verdict: Verdict) -> str:
-    """Say in a line what it comes to, and why."""
-    return plain_text(_said(verdict))
+    """Return the verdict in one line, with its reason and what to do next."""
+    regressed = [check for check in verdict.checks if check.status == "regress"]
+    undecided = [check for check in verdict.checks if check.status == "inconclusive"]
+    if regressed:
+        return plain_text(f"regress: {'; '.join(map(_regression, regressed))}")
+    if undecided:
+        return plain_text(f"inconclusive: {_undecided(undecided, verdict.processes_needed)}")
+    how = "timed interleaved" if verdict.mode == "paired" else "relative to the recorded baseline"
+    return f"pass: {len(verdict.checks)} of {len(verdict.checks)} metrics within their limits, {how}"
 
 
 def check_line(check: Check) -> str:
-    """Say in a line what one check found."""
-    return plain_text(_found(check))
-
-
-def _found(check: Check) -> str:
-    name = FIGURES[check.metric].partition(",")[0]
+    """Return one check in one line: the change, the limit, and both figures."""
     if check.status == "inconclusive":
-        return f"{check.candidate}: {name} is inconclusive: {check.why}"
-    return (
-        f"{check.candidate}: {name} is worse by {_change(check)}, {_amount(check, check.limit)} is allowed "
-        f"({_figure(check, check.old)} to {_figure(check, check.new)})"
+        return plain_text(f"{_subject(check)} is inconclusive: {check.reason}")
+    return plain_text(
+        f"{_subject(check)} is worse by {_change(check)}, limit {_amount(check, check.limit)} "
+        f"(accepted {_figure(check, check.old)}, new {_figure(check, check.new)})"
     )
 
 
 def plain_text(text: str) -> str:
-    """Flatten to one line and drop what no XML and no workflow command may hold: control characters."""
+    """Flatten to one line, without the control characters that XML and workflow commands cannot hold."""
     return "".join(c for c in " ".join(text.split()) if c.isprintable())
+
+
+def _regression(check: Check) -> str:
+    return f"{_subject(check)} is {_amount(check, check.change)} worse, limit {_amount(check, check.limit)}"
+
+
+def _undecided(checks: list[Check], processes: int | None) -> str:
+    first, *others = checks
+    more = f"; and {len(others)} more" if others else ""
+    advice = f". Measure with bench.processes={processes}" if processes else ""
+    return f"{_subject(first)}, {first.reason}{more}{advice}"
+
+
+def _subject(check: Check) -> str:
+    return f"{check.candidate}: {METRIC_NAMES[check.metric].partition(',')[0]}"
 
 
 def _figure(check: Check, value: float | None) -> str:
@@ -68,36 +82,17 @@ def _figure(check: Check, value: float | None) -> str:
 
 
 def _change(check: Check) -> str:
+    """Format the change and its interval; an exact figure has none."""
     if check.change is None:
         return "unknown"
     if check.low is None or check.high is None or check.low == check.high:
         return _amount(check, check.change)
-    low = _amount(check, check.low).removesuffix(" %")
+    low = _amount(check, check.low).removesuffix(" %")  # one unit for both ends
     return f"{_amount(check, check.change)} ({low} to {_amount(check, check.high)})"
 
 
 def _amount(check: Check, value: float | None) -> str:
+    """Format a change or a limit: accuracy in the metric's unit, everything else as a percentage."""
     if value is None:
         return "–"
     return f"{value:.3g}" if check.metric == "accuracy" else f"{100 * value:.1f} %"
-
-
-def _said(verdict: Verdict) -> str:
-    open_ = [check for check in verdict.checks if check.status == "inconclusive"]
-    worse = [check for check in verdict.checks if check.status == "regress"]
-    if worse:
-        found = "; ".join(
-            f"{check.candidate}: {FIGURES[check.metric].partition(',')[0]} is {_amount(check, check.change)} worse, "
-            f"{_amount(check, check.limit)} is allowed"
-            for check in worse
-        )
-        return f"regress: {found}"
-    if open_:
-        first = open_[0]
-        others = f"; and {len(open_) - 1} more" if len(open_) > 1 else ""
-        advice = f". Measure with bench.processes={verdict.needs}" if verdict.needs else ""
-        return (
-            f"inconclusive: {first.candidate}: {FIGURES[first.metric].partition(',')[0]}, {first.why}{others}{advice}"
-        )
-    how = "measured in turns" if verdict.mode == "paired" else "against the recorded baseline"
-    return f"pass: {len(verdict.checks)} of {len(verdict.checks)} figures within their limits, {how}"

@@ -1,4 +1,4 @@
-"""From an engine back to the weights: what the manifests beside a result say each file was made of."""
+"""From an engine back to the weights: each file and what it was made from, read from the manifests of a run."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ from edgekd.core.artifact import Artifact, read_artifact
 from edgekd.core.errors import InputError
 from edgekd.results.result import BenchmarkResult
 
-# <role>/<scheme>.onnx, <role>/<backend>/<scheme>.engine; an engine alone beside its result.
-_DEPTHS = ("", "*/", "*/*/")
-# A stage that begins a chain → what it begins with.
-ORIGINS = {"export": "checkpoint", "adopt": "source ONNX"}
-_WHAT = {"engine": "engine", "onnx": "ONNX", "checkpoint": "checkpoint"}
+# Where a run leaves its files: <role>/<scheme>.onnx, <role>/<backend>/<scheme>.engine; an engine alone lies beside its
+# result. Nothing deeper is searched: a result may lie in a home folder.
+_FOLDERS = ("", "*/", "*/*/")
+# A stage that begins a chain → what it reads.
+ORIGINS = {"export": "checkpoint", "import_onnx": "source ONNX"}
+_KIND_NAMES = {"onnx": "ONNX"}
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One file of the chain.
+    """One file of a chain.
 
     Attributes:
-        what: Which kind of file: "engine", "ONNX", "checkpoint", "source ONNX"; "file" where nobody says.
-        name: The file's name; "" where its manifest is not at hand.
-        stage: The verb that made it; "" where its manifest is not at hand.
+        kind: "engine", "ONNX", "checkpoint", "source ONNX"; "file" where unknown.
+        name: The file's name; "" without its manifest.
+        stage: The stage that made it; "" without its manifest.
         sha256: Its digest.
     """
 
-    what: str
+    kind: str
     name: str
     stage: str
     sha256: str
 
 
 def chains(result: BenchmarkResult, manifests: Mapping[str, Artifact]) -> dict[str, tuple[Link, ...]]:
-    """Follow each candidate from its engine to its origin, as far as is known.
+    """Follow each candidate from its engine to its origin, as far as the manifests reach.
 
     Args:
-        result: It holds the digests of the engine and of the ONNX file that the engine was built from.
-        manifests: sha256 → what the file's manifest says, see ``beside``.
+        result: Holds the digests of each engine and of the ONNX file it was built from.
+        manifests: sha256 → artifact, see ``manifests_beside``.
 
     Returns:
         Candidate → its files, the engine first.
@@ -48,39 +49,40 @@ def chains(result: BenchmarkResult, manifests: Mapping[str, Artifact]) -> dict[s
     return {c.name: _chain(c.engine_sha256, c.onnx_sha256, manifests) for c in result.candidates}
 
 
-def beside(result_path: Path) -> dict[str, Artifact]:
-    """Read the manifests of the run that left ``result_path``: sha256 → artifact; files themselves are not opened."""
+def manifests_beside(result_path: Path) -> dict[str, Artifact]:
+    """Read the manifests of the run that left ``result_path``: sha256 → artifact. The files are not opened."""
     found: dict[str, Artifact] = {}
-    # Where a run leaves them, and no deeper: a result may lie in anybody's home.
-    for manifest in (path for depth in _DEPTHS for path in sorted(result_path.parent.glob(f"{depth}*.json"))):
-        path = manifest.with_suffix("")
-        if path.suffix in (".onnx", ".engine"):
-            with contextlib.suppress(InputError):  # what cannot be read is not known
+    for folder in _FOLDERS:
+        for manifest in sorted(result_path.parent.glob(f"{folder}*.json")):
+            path = manifest.with_suffix("")
+            if path.suffix not in (".onnx", ".engine"):
+                continue
+            with contextlib.suppress(InputError):  # a manifest that cannot be read leaves a gap in the chain
                 artifact = read_artifact(path, check=False)
-                # A stage that changed nothing left a copy; what it was made from says more.
+                # A stage that changed nothing leaves a copy with its parent's digest; the parent says more.
                 if artifact.sha256 not in artifact.made_by.parents_sha256:
                     found.setdefault(artifact.sha256, artifact)
     return found
 
 
-def _chain(engine: str, onnx: str, manifests: Mapping[str, Artifact]) -> tuple[Link, ...]:
+def _chain(engine_sha256: str, onnx_sha256: str, manifests: Mapping[str, Artifact]) -> tuple[Link, ...]:
     links: list[Link] = []
-    sha256 = engine
+    sha256 = engine_sha256
     while sha256 and sha256 not in {link.sha256 for link in links}:
-        made = manifests.get(sha256)
-        if made is None:
-            links.append(Link(_unsaid(sha256, engine, onnx, links), "", "", sha256))
-            sha256 = onnx if sha256 == engine else ""
-            continue
-        links.append(Link(_WHAT.get(made.kind, made.kind), made.path.name, made.made_by.stage, sha256))
-        sha256 = next(iter(made.made_by.parents_sha256), "")
+        artifact = manifests.get(sha256)
+        if artifact is not None:
+            kind = _KIND_NAMES.get(artifact.kind, artifact.kind)
+            links.append(Link(kind, artifact.path.name, artifact.made_by.stage, sha256))
+            sha256 = next(iter(artifact.made_by.parents_sha256), "")
+        elif sha256 == engine_sha256:
+            links.append(Link("engine", "", "", sha256))
+            sha256 = onnx_sha256
+        else:
+            links.append(Link("ONNX" if sha256 == onnx_sha256 else _origin(links), "", "", sha256))
+            sha256 = ""
     return tuple(links)
 
 
-def _unsaid(sha256: str, engine: str, onnx: str, before: list[Link]) -> str:
-    """Say what a file without a manifest is: the result knows two, and a chain's beginning is known by its stage."""
-    if sha256 == engine:
-        return "engine"
-    if sha256 == onnx:
-        return "ONNX"
-    return ORIGINS.get(before[-1].stage, "file") if before else "file"
+def _origin(links: list[Link]) -> str:
+    """Return what a file without a manifest is: known where the stage that read it begins a chain."""
+    return ORIGINS.get(links[-1].stage, "file") if links else "file"

@@ -1,4 +1,4 @@
-"""Time per node in words, as a table and as a section of the page; and the nodes a slower engine is blamed on."""
+"""Time per node: in sentences, as a table, as a section of the page; and which nodes a regression comes from."""
 
 from __future__ import annotations
 
@@ -6,127 +6,107 @@ import html
 from dataclasses import dataclass
 
 from edgekd.core import units
-from edgekd.report.figures import Table
 from edgekd.report.gate_table import check_line, plain_text
-from edgekd.results.gate import Check, Verdict
-from edgekd.results.layer_diff import Blame, Moved
-from edgekd.results.result import BenchmarkResult, Candidate, NodeTime
+from edgekd.report.tables import Table
+from edgekd.results.layer_diff import LayerChange, LayerDiff
+from edgekd.results.result import BenchmarkResult, CandidateResult, NodeTime
+from edgekd.results.verdict import TIMED, Check, Verdict
 
-_TIMED = ("latency", "latency_p99", "throughput")
-_IN_A_LINE, _ON_THE_PAGE = 3, 15
+_NODES_IN_LINE, _NODES_ON_PAGE = 3, 15
+_ROLE_COLOURS = 3  # --role0 to --role2 in page.css
+_PROFILE_NOTE = (
+    "Measured with profiling on, in a separate process. Profiling slows the engine, so this shows where the time goes, "
+    "not how long an inference takes. Medians; node names are the engine's own, after fusion."
+)
 
 
 def node_lines(result: BenchmarkResult) -> tuple[str, ...]:
-    """Say for each candidate that was profiled, in a line, which nodes take its time."""
-    profiled = [candidate for candidate in result.candidates if candidate.nodes]
-    words = [(of.name, profile_words(of), ", ".join(_costliest(of))) for of in profiled]
-    return tuple(f"{name}, nodes with profiling on: {sums}; most in {most}" for name, sums, most in words)
+    """Return one line for each profiled candidate: its slowest nodes."""
+    lines = []
+    for candidate in result.candidates:
+        if candidate.nodes:
+            slowest = ", ".join(_slowest(candidate))
+            lines.append(f"{candidate.name}, nodes with profiling on: {profile_sums(candidate)}; slowest: {slowest}")
+    return tuple(lines)
 
 
-def profile_words(candidate: Candidate) -> str:
-    """Hold the profile's sum against the latency that was measured without one."""
+def profile_sums(candidate: CandidateResult) -> str:
+    """Return the sum of the profile beside the latency that was measured without it."""
     return _sums(candidate.nodes_ms, candidate.percentile_ms(50))
 
 
-def _sums(sum_ms: float, measured_ms: float) -> str:
-    return f"profiled sum {units.ms(sum_ms)} ms, measured {units.ms(measured_ms)} ms"
-
-
-def _costliest(candidate: Candidate) -> list[str]:
-    whole_ms = candidate.nodes_ms
-    return [
-        f"{plain_text(node.name)} {units.ms(node.median_ms)} ms ({_share(node.median_ms, whole_ms)})"
-        for node in _sorted(candidate)[:_IN_A_LINE]
-    ]
-
-
-def _sorted(candidate: Candidate) -> list[NodeTime]:
-    return sorted(candidate.nodes, key=lambda node: -node.median_ms)
-
-
-def _share(part_ms: float, whole_ms: float) -> str:
-    return f"{100 * part_ms / whole_ms:.0f} %" if whole_ms else "–"
-
-
-def blame_table(blame: Blame) -> Table:
-    """Make the table of the nodes that moved furthest, and what is left."""
+def layer_diff_table(layer_diff: LayerDiff) -> Table:
+    """Make the table of the nodes that changed most, and of the rest in one row."""
     heads = ("node", "operator", "accepted ms", "new ms", "change ms", "share")
-    rows = [
-        (
-            *(plain_text(node.name), plain_text(node.op) or "–", _side(node.old_ms), _side(node.new_ms)),
-            *(_change(node), "–" if node.share is None else f"{100 * node.share:.0f} %"),
-        )
-        for node in blame.moved
-    ]
-    if blame.others:
-        rows.append((_others(blame), "", "", "", _signed(blame.others_ms), ""))
+    rows = []
+    for node in layer_diff.changes:
+        share = "–" if node.share is None else f"{100 * node.share:.0f} %"
+        times = (_node_ms(node.old_ms), _node_ms(node.new_ms), _change(node))
+        rows.append((plain_text(node.name), plain_text(node.op) or "–", *times, share))
+    if layer_diff.others:
+        rows.append((_others(layer_diff), "", "", "", _signed(layer_diff.others_ms), ""))
     return Table(heads, tuple(rows))
 
 
-def blame_line(blame: Blame) -> str:
-    """Say in a line where a candidate became slower."""
-    if blame.why:
-        return plain_text(f"{blame.candidate}: no node is named: {blame.why}")
-    said = [f"{node.name} {_change(node)} ms{_known(node)}" for node in blame.moved]
-    rest = f"; {_others(blame)} {_signed(blame.others_ms)} ms" if blame.others else ""
-    return plain_text(f"{blame_head(blame)}: {', '.join(said) or 'no node moved'}{rest}")
+def layer_diff_line(layer_diff: LayerDiff) -> str:
+    """Return in one line which nodes made a candidate slower, or why that is unknown."""
+    if layer_diff.reason:
+        return plain_text(f"{layer_diff.candidate}: no node is named: {layer_diff.reason}")
+    nodes = ", ".join(f"{node.name} {_change(node)} ms{_remark(node)}" for node in layer_diff.changes)
+    rest = f"; {_others(layer_diff)} {_signed(layer_diff.others_ms)} ms" if layer_diff.others else ""
+    return plain_text(f"{layer_diff_head(layer_diff)}: {nodes or 'none'}{rest}")
 
 
-def blame_head(blame: Blame) -> str:
-    """Say what the profiles come to, beside the latency that was measured without them."""
-    sums, measured = (
-        f"{units.ms(old)} to {units.ms(new)} ms"
-        for old, new in ((blame.old_sum_ms, blame.new_sum_ms), (blame.old_latency_ms, blame.new_latency_ms))
+def layer_diff_head(layer_diff: LayerDiff) -> str:
+    """Return the sums of both profiles, beside the latencies that were measured without profiling."""
+    sums = f"{units.ms(layer_diff.old_sum_ms)} to {units.ms(layer_diff.new_sum_ms)} ms"
+    measured = f"{units.ms(layer_diff.old_latency_ms)} to {units.ms(layer_diff.new_latency_ms)} ms"
+    grew = "" if layer_diff.new_sum_ms > layer_diff.old_sum_ms else ", which does not show the slowdown"
+    return plain_text(
+        f"{layer_diff.candidate}, nodes with profiling on: sum {sums}{grew}; "
+        f"latency without profiling {measured}; largest changes"
     )
-    grew = "" if blame.new_sum_ms > blame.old_sum_ms else ", which does not show it"
-    return plain_text(f"{blame.candidate}, nodes with profiling on: sum {sums}{grew}; measured {measured}; moved most")
 
 
 def check_words(verdict: Verdict, check: Check) -> str:
-    """Say in a line what one check found, and of one whose time regressed, in which nodes."""
-    of = [blame for blame in verdict.blames if blame.candidate == check.candidate]
-    if check.status != "regress" or check.metric not in _TIMED or not of:
+    """Return one check in one line; a regression of time is followed by the nodes it comes from."""
+    diffs = [layer_diff for layer_diff in verdict.layer_diffs if layer_diff.candidate == check.candidate]
+    # A profile explains time only; sizes and accuracy have no nodes to name.
+    if check.status != "regress" or check.metric not in TIMED or not diffs:
         return check_line(check)
-    return f"{check_line(check)}. {blame_line(of[0])}"
-
-
-def _known(node: Moved) -> str:
-    share = "" if node.share is None else f"{100 * node.share:.0f} %"
-    kind = "new" if node.old_ms is None else "gone" if node.new_ms is None else ""
-    words = ", ".join(filter(None, (kind, share)))
-    return f" ({words})" if words else ""
-
-
-def _side(ms: float | None) -> str:
-    return "no such node" if ms is None else units.ms(ms)
-
-
-def _change(node: Moved) -> str:
-    return f"{'' if node.is_clear else '~ '}{_signed(node.change_ms)}"
-
-
-def _signed(ms: float) -> str:
-    return f"{'-' if ms < 0 else '+'}{units.ms(abs(ms))}"
-
-
-def _others(blame: Blame) -> str:
-    return f"{blame.others} other{'s' if blame.others > 1 else ''}"
+    return f"{check_line(check)}. {layer_diff_line(diffs[0])}"
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One line of a candidate's chart: a node, or all that have none of their own (``of`` of them)."""
+    """One bar of a candidate's chart.
+
+    Attributes:
+        name: The node, or "<n> others".
+        op: Its operator, "" where unknown.
+        ms: Its median.
+        share: Of the sum of all nodes.
+        nodes: How many nodes it stands for.
+    """
 
     name: str
     op: str
     ms: float
     share: float
-    of: int = 1
+    nodes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
-    """A candidate's costliest nodes, and the sum of all beside the latency that was measured without a profile."""
+class NodeChart:
+    """A candidate's slowest nodes as bars.
+
+    Attributes:
+        candidate: Its name.
+        role: Number of its role, for the colour.
+        sum_ms: Sum of all nodes, with profiling on.
+        measured_ms: Median latency, with profiling off.
+        bars: The slowest first, then the rest in one.
+    """
 
     candidate: str
     role: int
@@ -135,46 +115,91 @@ class Bars:
     bars: tuple[Bar, ...]
 
 
-def node_bars(result: BenchmarkResult) -> tuple[Bars, ...]:
-    """Work out the page's charts of time per node, one a candidate that was profiled."""
+def node_charts(result: BenchmarkResult) -> tuple[NodeChart, ...]:
+    """Work out the page's charts of time per node, one for each profiled candidate."""
     roles = list(dict.fromkeys(candidate.role for candidate in result.candidates))
-    return tuple(
-        _bars(candidate, roles.index(candidate.role) % 3) for candidate in result.candidates if candidate.nodes
-    )
+    profiled = [candidate for candidate in result.candidates if candidate.nodes]
+    return tuple(_node_chart(candidate, roles.index(candidate.role) % _ROLE_COLOURS) for candidate in profiled)
 
 
 def node_section(result: BenchmarkResult) -> str:
-    """Return the page's section: each profiled candidate's costliest nodes as bars; "" where none was profiled."""
-    figures = "".join(map(_drawn, node_bars(result)))
-    if not figures:
+    """Return the page's section as HTML; "" where no candidate was profiled."""
+    drawn = "".join(map(_figure_html, node_charts(result)))
+    if not drawn:
         return ""
-    said = (
-        "Taken with profiling on, in a process of its own, which slows the engine: it says where time goes, not how "
-        "much. Medians; nodes have the engine's own names, after what it fused."
-    )
-    return f'<section><h2>Time per node</h2><div class="nodes">{figures}</div><p class="key">{said}</p></section>'
+    charts = f'<div class="nodes">{drawn}</div>'
+    return f'<section><h2>Time per node</h2>{charts}<p class="key">{_PROFILE_NOTE}</p></section>'
 
 
-def _bars(candidate: Candidate, role: int) -> Bars:
-    nodes, whole_ms = _sorted(candidate), candidate.nodes_ms
-    shown, rest = nodes[:_ON_THE_PAGE], nodes[_ON_THE_PAGE:]
-    bars = [Bar(node.name, node.op, node.median_ms, node.median_ms / (whole_ms or 1.0)) for node in shown]
+def _sums(sum_ms: float, measured_ms: float) -> str:
+    return f"profiled sum {units.ms(sum_ms)} ms, measured {units.ms(measured_ms)} ms"
+
+
+def _slowest(candidate: CandidateResult) -> list[str]:
+    whole_ms = candidate.nodes_ms
+    return [
+        f"{plain_text(node.name)} {units.ms(node.median_ms)} ms ({_share(node.median_ms, whole_ms)})"
+        for node in _sorted(candidate)[:_NODES_IN_LINE]
+    ]
+
+
+def _sorted(candidate: CandidateResult) -> list[NodeTime]:
+    return sorted(candidate.nodes, key=lambda node: -node.median_ms)
+
+
+def _share(part_ms: float, whole_ms: float) -> str:
+    return f"{100 * part_ms / whole_ms:.0f} %" if whole_ms else "–"
+
+
+def _remark(node: LayerChange) -> str:
+    """Return " (new, 40 %)": whether only one engine has the node, and its share of the change."""
+    parts = []
+    if node.old_ms is None:
+        parts.append("new")
+    elif node.new_ms is None:
+        parts.append("gone")
+    if node.share is not None:
+        parts.append(f"{100 * node.share:.0f} %")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _node_ms(ms: float | None) -> str:
+    return "absent" if ms is None else units.ms(ms)
+
+
+def _change(node: LayerChange) -> str:
+    # "~": within what the two profiles scatter.
+    return f"{'' if node.is_clear else '~ '}{_signed(node.change_ms)}"
+
+
+def _signed(ms: float) -> str:
+    return f"{'-' if ms < 0 else '+'}{units.ms(abs(ms))}"
+
+
+def _others(layer_diff: LayerDiff) -> str:
+    return f"{layer_diff.others} other{'s' if layer_diff.others > 1 else ''}"
+
+
+def _node_chart(candidate: CandidateResult, role: int) -> NodeChart:
+    nodes, whole_ms = _sorted(candidate), candidate.nodes_ms or 1.0  # a profile of zeros has no shares
+    shown, rest = nodes[:_NODES_ON_PAGE], nodes[_NODES_ON_PAGE:]
+    bars = [Bar(node.name, node.op, node.median_ms, node.median_ms / whole_ms) for node in shown]
     if rest:
         rest_ms = sum(node.median_ms for node in rest)
-        bars.append(Bar(f"{len(rest)} others", "", rest_ms, rest_ms / (whole_ms or 1.0), len(rest)))
-    return Bars(candidate.name, role, whole_ms, candidate.percentile_ms(50), tuple(bars))
+        bars.append(Bar(f"{len(rest)} others", "", rest_ms, rest_ms / whole_ms, len(rest)))
+    return NodeChart(candidate.name, role, candidate.nodes_ms, candidate.percentile_ms(50), tuple(bars))
 
 
-def _drawn(of: Bars) -> str:
-    caption = f"<b>{html.escape(of.candidate)}</b>, {_sums(of.sum_ms, of.measured_ms)}"
-    drawn = "".join(_line(bar, of.bars[0].ms or 1.0, of.role) for bar in of.bars)
-    return f"<figure><figcaption>{caption}</figcaption><ol>{drawn}</ol></figure>"
+def _figure_html(chart: NodeChart) -> str:
+    caption = f"<b>{html.escape(chart.candidate)}</b>, {_sums(chart.sum_ms, chart.measured_ms)}"
+    bars = "".join(_bar_html(bar, chart.bars[0].ms or 1.0, chart.role) for bar in chart.bars)
+    return f"<figure><figcaption>{caption}</figcaption><ol>{bars}</ol></figure>"
 
 
-def _line(bar: Bar, top_ms: float, role: int) -> str:
+def _bar_html(bar: Bar, longest_ms: float, role: int) -> str:
     ms, share = f"{units.ms(bar.ms)} ms", f"{100 * bar.share:.0f} %"
     title = html.escape(f"{bar.name}{f', {bar.op}' if bar.op else ''}: {ms}, {share}")
-    # What is left over has no bar: it would dwarf the others.
-    style = f' style="width:{100 * bar.ms / top_ms:.1f}%;background:var(--role{role})"' if bar.of == 1 else ""
+    # The rest has no bar: it would dwarf the others.
+    style = f' style="width:{100 * bar.ms / longest_ms:.1f}%;background:var(--role{role})"' if bar.nodes == 1 else ""
     name = html.escape(plain_text(bar.name))
     return f'<li title="{title}"><span>{name}</span><i{style}></i><b>{ms}</b><em>{share}</em></li>'

@@ -1,9 +1,9 @@
-// What every chart draws with, and at the end which chart goes where.
+// Shared by all charts; at the end, each chart is put in its place.
 // Everything drawn here comes from the JSON in #result and #data. Text goes in through textContent only.
 const data = { ...JSON.parse($("data").textContent), result: JSON.parse($("result").textContent) };
 const { result, figures, metric, axes, samples } = data;
 const candidates = result.candidates;
-// Refused blocks are in the raw data, which the download has, and in no figure.
+// Rejected blocks stay in the raw data, which the download contains, and enter no figure.
 for (const run of candidates.flatMap((c) => c.runs)) run.blocks_ns = run.blocks_ns.filter((_, block) => !run.refused?.[block]);
 const SVG = ["svg", "g", "path", "rect", "line", "circle", "text", "tspan", "title"];
 
@@ -21,32 +21,32 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
-// As edgekd/core/units.py writes it: three significant digits.
-function figure(value) {
+// Three significant digits, as edgekd/core/units.py formats them.
+function significant(value) {
   const size = Math.abs(value);
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3);
 }
 
 const at = (path) => path.split(".").reduce((value, key) => value[key], data);
 
-// The figure at a place of the JSON, as people read it.
-function written(path) {
+// The figure at a path of the JSON, formatted.
+function formatted(path) {
   if (/\.(score_shown|baseline)$/.test(path)) return at(path).toFixed(metric.decimals);
   if (path.startsWith("axes.score")) return at(path).toFixed(axes.score.digits);
-  return /^(axes|shares)\.|\.(outside|count)$/.test(path) ? String(at(path)) : figure(at(path));
+  return /^(axes|shares)\.|\.(outside|count)$/.test(path) ? String(at(path)) : significant(at(path));
 }
 
-// Every figure a chart shows is written here, from its place in the JSON: "{}" is the next of `paths`.
-// The places stand in data-figure, for whoever checks the page.
-function told(tag, attributes, pattern, paths) {
+// Every figure in a chart is written here, traced to its path in the JSON: "{}" is the next of `paths`.
+// data-figure holds the paths, so that a test can compare the page with its JSON.
+function traced(tag, attributes, pattern, paths) {
   let next = 0;
-  const text = pattern.replaceAll("{}", () => written(paths[next++]));
+  const text = pattern.replaceAll("{}", () => formatted(paths[next++]));
   return make(tag, { ...attributes, "data-figure": paths.join(" ") }, text);
 }
 
 const roles = [...new Set(candidates.map((c) => c.role))];
 const colour = (role) => `var(--role${roles.indexOf(role) % 3})`;
-// Within a role, precisions differ by dash and by shape, so that nothing hangs on colour alone.
+// Precisions differ by dash and shape, so that nothing depends on colour alone.
 const precisions = [...new Set(candidates.map((c) => c.precision))];
 const dashes = ["none", "7 4", "2 3", "9 3 2 3"];
 const dash = (c) => dashes[precisions.indexOf(c.precision) % dashes.length];
@@ -70,7 +70,7 @@ function nameText(c, x, y, room) {
   return make("text", { class: "name", x, y }, shortName(c.name, room), make("title", {}, c.name));
 }
 
-// Calls draw(width) → svg now, and again whenever the room changes.
+// Calls draw(width) → svg now, and again whenever the width changes.
 function chart(id, draw) {
   const box = $(id);
   let last = 0;
@@ -95,7 +95,7 @@ function svg(width, height, label) {
 const logScale = (axis, from, to) => (v) => from + (Math.log(v / axis.low) / Math.log(axis.high / axis.low)) * (to - from);
 const linearScale = (axis, from, to) => (v) => from + ((v - axis.low) / (axis.high - axis.low)) * (to - from);
 
-// Ticks along the bottom, as many as there is room for; of many, powers of ten.
+// Ticks along the bottom, as many as fit; powers of ten where not all do.
 function bottomAxis(picture, name, x, top, bottom) {
   const ticks = axes[name].ticks.map((value, i) => ({ value, path: `axes.${name}.ticks.${i}` }));
   const fit = (some) => some.every((t, i) => !i || x(t.value) - x(some[i - 1].value) > textWidth(`${some[i - 1].value}${t.value}`) / 2 + 8);
@@ -105,7 +105,7 @@ function bottomAxis(picture, name, x, top, bottom) {
   for (const { value, path } of kept)
     picture.append(
       make("line", { class: "axis", x1: x(value), x2: x(value), y1: top, y2: bottom }),
-      told("text", { x: x(value), y: bottom + 17, "text-anchor": "middle" }, "{}", [path]),
+      traced("text", { x: x(value), y: bottom + 17, "text-anchor": "middle" }, "{}", [path]),
     );
 }
 
@@ -123,7 +123,7 @@ function toggles(box, labels, pick) {
   return choose;
 }
 
-// The bytes of result.json: what html.py escaped is put back, and a backslash that was there stays.
+// The bytes of result.json: undoes the escapes of page_data.escaped, and keeps every other backslash.
 function resultText() {
   const plain = { "\\u003c": "<", "\\u003e": ">", "\\u0026": "&" };
   return $("result").textContent.replace(/\\(?:\\|u003c|u003e|u0026)/g, (found) => plain[found] ?? found);

@@ -1,6 +1,7 @@
 "use strict";
-// The charts: one function each, (width) → svg. What they draw with stands in page.js.
+// The charts: one function each, (width) → svg. Shared functions are in page.js.
 
+// Horizontal bars of one figure, with the whiskers of its interval.
 function bars(width, label, key, interval) {
   const row = 42, left = nameWidth(width), right = width - 84;
   const top = Math.max(...figures.map((f) => Math.max(f[key], f[interval][1])));
@@ -12,23 +13,24 @@ function bars(width, label, key, interval) {
     const whisker = { d: `M${x(low)} ${y}H${x(high)}M${x(low)} ${y - 5}v10M${x(high)} ${y - 5}v10`, fill: "none" };
     picture.append(
       nameText(f, 0, y + 4, left - 8),
-      make("path", { d: `M${left} ${y - 9}H${end - 3}q3 0 3 3v12q0 3 -3 3H${left}z`, fill: colour(f.role) }, told("title", {}, `${f.name}: {} ({}–{})`, paths)),
+      make("path", { d: `M${left} ${y - 9}H${end - 3}q3 0 3 3v12q0 3 -3 3H${left}z`, fill: colour(f.role) }, traced("title", {}, `${f.name}: {} ({}–{})`, paths)),
       make("path", { ...whisker, stroke: "var(--card)", "stroke-width": 4, opacity: 0.75 }),
       make("path", { ...whisker, stroke: "var(--ink)", "stroke-width": 1.6 }),
-      told("text", { class: "value", x: right + 10, y: y - 2 }, "{}", [paths[0]]),
-      told("text", { class: "small", x: right + 10, y: y + 12 }, "{}–{}", paths.slice(1)),
+      traced("text", { class: "value", x: right + 10, y: y - 2 }, "{}", [paths[0]]),
+      traced("text", { class: "small", x: right + 10, y: y + 12 }, "{}–{}", paths.slice(1)),
     );
   });
   picture.append(make("line", { class: "axis", x1: left, x2: left, y1: 0, y2: row * figures.length }));
   return picture;
 }
 
-// What no other candidate beats: falling neither left of nor above one that is drawn before it.
+// The Pareto front: from the fastest (or smallest) on, each point that has a higher score than all before it.
 function frontier(points) {
   let best = -Infinity;
   return [...points].sort((a, b) => a.x - b.x || b.score - a.score).filter((p) => p.score > best && ((best = p.score), true));
 }
 
+// A candidate's marker: its role's colour, its precision's shape.
 function marker(c, x, y, size = 6) {
   const s = size, shapes = [
     `M${x - s} ${y}a${s} ${s} 0 1 0 ${2 * s} 0a${s} ${s} 0 1 0 ${-2 * s} 0z`,
@@ -40,7 +42,7 @@ function marker(c, x, y, size = 6) {
   return make("path", { d, fill: colour(c.role), "fill-opacity": 0.55, stroke: colour(c.role), "stroke-width": 1.8 });
 }
 
-// Puts each label near its point where nothing else is, nearest place first: mutates labels' lx, ly (left, baseline).
+// Places each label at the nearest free place beside its point: sets labels' lx, ly (left, baseline).
 function placeLabels(labels, left, right, top, bottom) {
   const taken = labels.map(({ x, y }) => [x - 8, y - 8, x + 8, y + 8]);
   const free = (box) => taken.every(([l, t, r, b]) => box[2] <= l || box[0] >= r || box[3] <= t || box[1] >= b);
@@ -64,7 +66,7 @@ function scoreAxis(picture, y, left, right) {
   axes.score.ticks.forEach((v, i) =>
     picture.append(
       make("line", { class: "axis", x1: left, x2: right, y1: y(v), y2: y(v) }),
-      told("text", { x: left - 8, y: y(v) + 4, "text-anchor": "end" }, "{}", [`axes.score.ticks.${i}`]),
+      traced("text", { x: left - 8, y: y(v) + 4, "text-anchor": "end" }, "{}", [`axes.score.ticks.${i}`]),
     ),
   );
   picture.append(make("text", { class: "name", x: 0, y: 12 }, metric.head));
@@ -72,9 +74,10 @@ function scoreAxis(picture, y, left, right) {
   const inside = metric.baseline >= axes.score.low && metric.baseline <= axes.score.high;
   const place = { x: left + 6, y: (inside ? y(metric.baseline) : y(axes.score.low)) - 6 };
   if (inside) picture.append(make("line", { x1: left, x2: right, y1: place.y + 6, y2: place.y + 6, stroke: "var(--soft)", "stroke-dasharray": "2 4" }));
-  picture.append(told("text", place, inside ? "{} without a network" : "↓ {} without a network", ["metric.baseline"]));
+  picture.append(traced("text", place, inside ? "no-network baseline: {}" : "↓ no-network baseline: {}", ["metric.baseline"]));
 }
 
+// Score against latency or size, with the Pareto front.
 function pareto(width, axis, key, words) {
   const points = figures.map((f, i) => ({ ...f, i, x: f[key], score: f.score_shown })).filter((p) => p.score !== null && p.x !== null);
   const height = 320, left = 10 + Math.max(...axes.score.ticks.map((t) => textWidth(t.toFixed(axes.score.digits)))), right = width - 6, top = 24, bottom = height - 44;
@@ -91,7 +94,7 @@ function pareto(width, axis, key, words) {
     const near = Math.min(Math.max(px, lx), lx + room), far = Math.hypot(near - px, ly - 4 - py) > 16;
     if (far) picture.append(make("path", { d: `M${px} ${py}L${near} ${ly > py ? ly - 11 : ly + 3}`, stroke: "var(--soft)", "stroke-width": 0.8, fill: "none" }));
     const mark = marker(p, px, py);
-    mark.append(told("title", {}, `${p.name}: {} ${axis === "size" ? "MiB" : "ms"}, {} ${metric.words}`, [`figures.${p.i}.${key}`, `figures.${p.i}.score_shown`]));
+    mark.append(traced("title", {}, `${p.name}: {} ${axis === "size" ? "MiB" : "ms"}, {} ${metric.words}`, [`figures.${p.i}.${key}`, `figures.${p.i}.score_shown`]));
     picture.append(mark, nameText(p, lx, ly, room + 1));
   }
   return picture;
@@ -112,7 +115,7 @@ const median = (sorted) => (sorted[(sorted.length - 1) >> 1] + sorted[sorted.len
 const ascending = (values) => [...values].sort((a, b) => a - b);
 const msOf = (block) => block.map((ns) => ns / 1e6);
 
-// Some 4000 dots are all that can be told apart; whatever lies outside the fences is always among them.
+// About 4000 dots can be distinguished; samples outside the fences are always drawn.
 function stripPaths(c, f, x0, band, y) {
   const r = f.spread.outside > 60 ? 2 : 3.2, tip = r + 1;
   const stride = Math.max(1, Math.ceil(f.spread.count / 4000));
@@ -134,28 +137,28 @@ function stripPaths(c, f, x0, band, y) {
   return paths;
 }
 
-// The boundaries of fresh processes, each labelled, and between them hair lines between blocks.
+// A band for each process, labelled, with hair lines between its blocks.
 function processBands(picture, c, left, band, y0, y1) {
   let from = left;
   const shortest = Math.min(...c.runs.map((run) => run.blocks_ns.length)) * band;
   const room = (words) => textWidth(words, 11) + 6 <= shortest;
   c.runs.forEach((run, i) => {
-    const wide = run.blocks_ns.length * band, whole = data.processes[i];
-    if (i % 2 === 0) picture.append(make("rect", { x: from, y: y0, width: wide, height: y1 - y0, fill: "var(--band)" }));
+    const width = run.blocks_ns.length * band, whole = data.processes[i];
+    if (i % 2 === 0) picture.append(make("rect", { x: from, y: y0, width, height: y1 - y0, fill: "var(--band)" }));
     if (band > 6)
       for (let b = 1; b < run.blocks_ns.length; b++)
         picture.append(make("line", { class: "hair", x1: from + b * band, x2: from + b * band, y1: y0, y2: y1 }));
     if (i) picture.append(make("line", { class: "border", x1: from, x2: from, y1: y0 - 14, y2: y1 }));
     const words = room(data.processes.at(-1)) ? whole : whole.split(" ")[1];
-    if (c.runs.length > 1) picture.append(make("text", { class: "small", x: from + wide / 2, y: y0 - 4, "text-anchor": "middle", "data-figure": `processes.${i}` }, words, make("title", {}, whole)));
-    from += wide;
+    if (c.runs.length > 1) picture.append(make("text", { class: "small", x: from + width / 2, y: y0 - 4, "text-anchor": "middle", "data-figure": `processes.${i}` }, words, make("title", {}, whole)));
+    from += width;
   });
 }
 
 function stripLabels(f, i, y, right, low, high) {
   const labels = [{ v: high, path: `figures.${i}.strip_ms.1` }, { v: f.spread.median, path: `figures.${i}.spread.median` }, { v: low, path: `figures.${i}.strip_ms.0` }];
   const kept = labels.filter((l, k) => k === 1 || Math.abs(y(l.v) - y(f.spread.median)) > 13);
-  return kept.map((l) => told("text", { class: "small", x: right + 6, y: y(l.v) + 4 }, "{}", [l.path]));
+  return kept.map((l) => traced("text", { class: "small", x: right + 6, y: y(l.v) + 4 }, "{}", [l.path]));
 }
 
 function strip(c, i, width, y0, y1) {
@@ -165,7 +168,7 @@ function strip(c, i, width, y0, y1) {
   processBands(group, c, 0, band, y0, y1);
   const paths = stripPaths(c, f, 0, band, y), ink = { fill: "none", stroke: "var(--ink)" };
   const fence = (v) => (v > low && v < high ? `M0 ${y(v)}H${right}` : "");
-  const count = told("text", { class: "small", x: width, y: y0 - 22, "text-anchor": "end" }, "{} of {} outside the fences", [`figures.${i}.spread.outside`, `figures.${i}.spread.count`]);
+  const count = traced("text", { class: "small", x: width, y: y0 - 22, "text-anchor": "end" }, "{} of {} outside the fences", [`figures.${i}.spread.outside`, `figures.${i}.spread.count`]);
   group.append(
     make("path", { d: fence(f.spread.low_fence) + fence(f.spread.high_fence), fill: "none", stroke: "var(--soft)", "stroke-width": 1, "stroke-dasharray": "3 3" }),
     make("path", { d: paths.dots, stroke: colour(c.role), "stroke-width": f.spread.count > 1000 ? 3 : 5, "stroke-linecap": "round", opacity: 0.75, fill: "none" }),
@@ -179,9 +182,9 @@ function strip(c, i, width, y0, y1) {
   return group;
 }
 
-// Latency over time: a strip a candidate.
+// Latency over time, one strip for each candidate.
 function strips(width) {
-  const row = 138, picture = svg(width, row * candidates.length, "Latency of every inference in the order taken");
+  const row = 138, picture = svg(width, row * candidates.length, "Latency of every inference in order");
   candidates.forEach((c, i) => picture.append(strip(c, i, width, i * row + 44, (i + 1) * row - 8)));
   return picture;
 }
@@ -192,11 +195,11 @@ function markLegend() {
   $("marks").append(
     item(make("path", { d: "M13 6h0", stroke: colour(roles[0]), "stroke-width": 6, "stroke-linecap": "round" }), "one inference"),
     item(make("path", { d: "M3 6H23", stroke: "var(--ink)", "stroke-width": 1.6 }), "median of one round"),
-    item(make("path", { d: `M9.8 6${ring}`, class: "outside" }), "outside Tukey's fences"),
-    item(make("path", { d: "M13 1l5 9h-10z", class: "outside beyond" }), "also off this scale, drawn at its edge"),
-    item(make("path", { d: "M0 6H26", stroke: "var(--soft)", "stroke-dasharray": "3 3" }), "a fence"),
+    item(make("path", { d: `M9.8 6${ring}`, class: "outside" }), "outside the fences"),
+    item(make("path", { d: "M13 1l5 9h-10z", class: "outside beyond" }), "outside the scale, drawn at its edge"),
+    item(make("path", { d: "M0 6H26", stroke: "var(--soft)", "stroke-dasharray": "3 3" }), "Tukey fence"),
   );
-  if (candidates[0].runs.length > 1) $("marks").append(item(make("path", { d: "M13 0V12", class: "border" }), "a fresh process begins; numbered in the order they ran"));
+  if (candidates[0].runs.length > 1) $("marks").append(item(make("path", { d: "M13 0V12", class: "border" }), "start of a process, numbered in run order"));
 }
 
 function ecdfCurve(sorted, x, y) {
@@ -206,17 +209,17 @@ function ecdfCurve(sorted, x, y) {
   return path;
 }
 
-// Share of inferences done within a latency; the figures of one share stand in the legend. pick(i) chooses another.
+// Cumulative distribution of latency; the legend shows the chosen percentile. pick(i) chooses another.
 function ecdf(width, chosen, pick) {
   const height = 320, left = 44, right = width - 8, top = 12, bottom = height - 30;
   const x = logScale(axes.ecdf, left, right), y = (share) => bottom - (share / 100) * (bottom - top);
-  const picture = svg(width, height, "Share of inferences done within a latency");
+  const picture = svg(width, height, "Cumulative distribution of latency");
   bottomAxis(picture, "ecdf", x, top, bottom);
   data.shares.forEach((share, i) => {
     const line = i === chosen ? { class: "border" } : { class: "axis" };
     picture.append(
       make("line", { ...line, x1: left, x2: right, y1: y(share), y2: y(share) }),
-      told("text", { class: i === chosen ? "value" : "", x: left - 8, y: y(share) + 4, "text-anchor": "end" }, "{} %", [`shares.${i}`]),
+      traced("text", { class: i === chosen ? "value" : "", x: left - 8, y: y(share) + 4, "text-anchor": "end" }, "{} %", [`shares.${i}`]),
     );
   });
   candidates.forEach((c, i) => {
@@ -225,7 +228,7 @@ function ecdf(width, chosen, pick) {
   });
   candidates.forEach((c, i) => {
     const key = `p${data.shares[chosen]}_ms`, spot = marker(c, x(figures[i][key]), y(data.shares[chosen]), 4.5);
-    spot.append(told("title", {}, `${c.name}: {} % within {} ms`, [`shares.${chosen}`, `figures.${i}.${key}`]));
+    spot.append(traced("title", {}, `${c.name}: {} % within {} ms`, [`shares.${chosen}`, `figures.${i}.${key}`]));
     picture.append(spot);
   });
   picture.addEventListener("pointermove", (event) => pick(nearestShare(event, picture, y)));
@@ -243,7 +246,7 @@ function shareLegend(chosen) {
   const legend = make("div", { class: "legend figures", "aria-live": "polite" });
   candidates.forEach((c, i) => {
     const line = make("svg", { viewBox: "0 0 26 10" }, make("path", { d: "M0 5H26", stroke: colour(c.role), "stroke-width": 2, "stroke-dasharray": dash(c) }));
-    legend.append(make("span", {}, line, make("span", { class: "label" }, c.name), told("b", {}, "{} ms", [`figures.${i}.p${data.shares[chosen]}_ms`])));
+    legend.append(make("span", {}, line, make("span", { class: "label" }, c.name), traced("b", {}, "{} ms", [`figures.${i}.p${data.shares[chosen]}_ms`])));
   });
   return legend;
 }

@@ -1,20 +1,20 @@
 "use strict";
-// Pictures: the whole of one with a frame on it, two of its makings under a slider, and all of them side by side.
+// Pictures: an overview with a frame on it, two versions under a slider, and all versions side by side.
 
-// Two pictures on one place: left of the edge the first, right of it the second.
+// Two pictures in one place: the first is visible left of the divider, the second right of it.
 function slider(box, place) {
   const names = samples[0].shots.map((shot) => shot.label);
   if (names.length < 2) return () => {};
-  const truth = names.length > 2 && !candidates.some((c) => c.name === names.at(-1));
-  const chosen = [0, truth ? names.length - 2 : names.length - 1];
+  const hasTarget = names.length > 2 && !candidates.some((c) => c.name === names.at(-1));
+  const chosen = [0, hasTarget ? names.length - 2 : names.length - 1];
   const images = [make("img", { draggable: "false" }), make("img", { draggable: "false" })];
-  const stage = make("div", { class: "crop stage" }, images[1], make("div", { class: "half" }, images[0]), make("i", { class: "edge" }), make("span", { class: "tag left" }), make("span", { class: "tag right" }));
+  const stage = make("div", { class: "crop stage" }, images[1], make("div", { class: "half" }, images[0]), make("i", { class: "divider" }), make("span", { class: "tag left" }), make("span", { class: "tag right" }));
   const range = make("input", { type: "range", min: 0, max: 100, step: 1, value: 50 });
   const move = () => {
-    stage.style.setProperty("--edge", `${range.value}%`);
+    stage.style.setProperty("--divider", `${range.value}%`);
     const [left, right] = chosen.map((i) => names[i]);
-    range.setAttribute("aria-label", `Edge between ${left}, on its left, and ${right}, on its right`);
-    range.setAttribute("aria-valuetext", `${left} on ${range.value} % of the picture`);
+    range.setAttribute("aria-label", `Divider between ${left} (left) and ${right} (right)`);
+    range.setAttribute("aria-valuetext", `${left} covers ${range.value} % of the picture`);
   };
   const follow = (event) => {
     const area = stage.getBoundingClientRect();
@@ -62,12 +62,12 @@ function shotFigure(sample, shot) {
 
 function viewer() {
   const overview = $("overview"), crops = $("crops"), lens = make("i");
-  // Restored pictures differ in detail, labels as a whole; 0 is all of the picture.
-  const frames = data.frames, detail = data.restores && Math.max(...samples.map((s) => s.high)) > frames[1];
+  // Restored images differ in detail, labels as a whole. A frame of 0 shows the whole picture.
+  const frames = data.frames, detail = data.compares_images && Math.max(...samples.map((s) => s.height)) > frames[1];
   let sample = samples[0], side = 0, centre = [0.5, 0.5];
   function place() {
-    const share = (size) => (side ? Math.min(1, side / size) : 1), [w, h] = [share(sample.wide), share(sample.high)];
-    document.querySelector("section .viewer").parentNode.style.setProperty("--shape", side ? "1" : `${sample.wide} / ${sample.high}`);
+    const share = (size) => (side ? Math.min(1, side / size) : 1), [w, h] = [share(sample.width), share(sample.height)];
+    document.querySelector("section .viewer").parentNode.style.setProperty("--shape", side ? "1" : `${sample.width} / ${sample.height}`);
     lens.hidden = !side;
     const inside = (at, size) => Math.min(Math.max(at, size / 2), 1 - size / 2);
     centre = [inside(centre[0], w), inside(centre[1], h)];
@@ -79,10 +79,10 @@ function viewer() {
   const slide = slider($("slider"), place);
   function show(i) {
     sample = samples[i];
-    centre = [...sample.look];
-    const whole = sample.shots[sample.whole];
+    centre = [...sample.focus];
+    const whole = sample.shots[sample.overview];
     overview.replaceChildren(make("img", { src: whole.url, alt: `${sample.name}, ${whole.label}`, draggable: "false" }), lens);
-    const answers = sample.answers.flatMap(([who, said]) => [make("dt", {}, who), make("dd", {}, said)]);
+    const answers = sample.answers.flatMap(([label, text]) => [make("dt", {}, label), make("dd", {}, text)]);
     crops.replaceChildren(...sample.shots.map((shot) => shotFigure(sample, shot)), ...(answers.length ? [make("dl", { class: "answers" }, ...answers)] : []));
     slide(sample);
     place();
@@ -101,7 +101,7 @@ function viewer() {
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (!move) return;
     event.preventDefault();
-    centre = [centre[0] + (move[0] * 8) / sample.wide, centre[1] + (move[1] * 8) / sample.high];
+    centre = [centre[0] + (move[0] * 8) / sample.width, centre[1] + (move[1] * 8) / sample.height];
     place();
   });
   for (const { name, colour } of data.legend) $("colours").append(make("span", {}, make("i", { style: { background: colour } }), name));

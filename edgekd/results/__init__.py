@@ -1,1 +1,1 @@
-"""Results: the figures of a benchmark, and what follows from them. Numpy only."""
+"""Results: the figures of a benchmark, comparisons of them, and the gate. Numpy only."""

@@ -1,13 +1,13 @@
-"""Results → ratios with intervals: who is faster, smaller, better, and whether the samples can tell.
+"""Results → ratios with intervals: which candidate is faster, smaller or better, and whether the samples show it.
 
-Inside one result candidates took turns in every process, so their blocks are paired. Across results they did not:
-same-named candidates are compared unpaired, and only where every condition is equal. Intervals are over processes and
-blocks; across results they also take in what the hours did to the machine, as far as a yardstick in both tells.
+Inside one result all candidates were timed interleaved in every process, so their blocks are paired. Across results
+they were not: candidates of the same name are compared unpaired, and only if every condition is equal. Intervals are
+over processes and blocks. Across results an interval also covers what the machine did between the two measurements, as
+far as a reference workload in both results shows it.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,14 +18,19 @@ import numpy as np
 from edgekd.core.errors import InputError, NotComparable
 from edgekd.core.numerics import FloatArray
 from edgekd.results.energy import Energy
-from edgekd.results.result import BenchmarkResult, Candidate
-from edgekd.results.statistics import Center, Estimate, two_level
+from edgekd.results.result import BenchmarkResult, CandidateResult
+from edgekd.results.statistics import Center, Estimate, hierarchical_bootstrap
 
-# A candidate and the result that it is of.
-Side = tuple[BenchmarkResult, Candidate]
-
-# 2/2^6 = 0.03: six pairs are the fewest whose signs alone can reach 5 %.
+# Six pairs are the fewest whose signs alone can reach 5 %, two-sided: 2 / 2^6 = 0.03.
 BLOCKS_MIN = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A candidate and the result that it belongs to."""
+
+    result: BenchmarkResult
+    candidate: CandidateResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,9 @@ class Interval:
 
     Attributes:
         value: The ratio.
-        low, high: Of the two-level bootstrap, see ``core.statistics``.
-        blocks: How many blocks of the shorter side it rests on.
-        processes: And how many processes.
+        low, high: From the hierarchical bootstrap, see ``results.statistics``.
+        blocks: Number of blocks it is based on; the smaller of both sides.
+        processes: Number of processes, likewise.
     """
 
     value: float
@@ -47,7 +52,7 @@ class Interval:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves 1 out, on enough blocks; where not, people are shown "~"."""
+        """Whether the interval excludes 1 and is based on enough blocks. Ratios that are not clear are marked "~"."""
         return self.blocks >= BLOCKS_MIN and not self.low <= 1 <= self.high
 
     def __str__(self) -> str:
@@ -56,22 +61,22 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One candidate against another.
+    """One candidate compared with another.
 
     Attributes:
-        title, candidate: Whose row it is.
-        against_title, against: What it is compared with.
-        paired: Whether the two took turns in one process.
-        speedup: Latency of the other over this one's: above 1 is faster. Not ``paired``, its interval reaches from the
-            one as measured to the one held against the yardsticks.
+        title, candidate: The candidate of this row, and its result.
+        against_title, against: The candidate it is compared with, and its result.
+        paired: Whether both were timed interleaved in the same processes.
+        speedup: Latency of the other over this one's: above 1 is faster. If not ``paired``, its interval covers both
+            the ratio as measured and the ratio relative to the reference workloads.
         throughput: Inferences per second, this over the other.
-        ratios: This over the other: ``onnx_bytes``, ``engine_bytes``, ``peak_memory_bytes`` and each counted cost,
-            where both sides know it.
+        ratios: This over the other: ``onnx_bytes``, ``engine_bytes``, ``peak_memory_bytes`` and each counted cost, if
+            both sides have it.
         differences: Metric → this minus the other.
-        energy: Energy of an inference, idle power included, this over the other: below 1 is less; None where a side has
-            none, or the two were read by different sensors.
-        difference_intervals: Metric → (low, high), the difference's 95 % interval, of pictures that both were scored
-            on; only where the figure is their mean, and there are enough of them.
+        energy: Energy per inference including idle power, this over the other: below 1 is less. None if a side has no
+            energy, or the two were read from different sensors.
+        difference_intervals: Metric → 95 % interval (low, high) of the difference, over images that both were scored
+            on; only for metrics that are means, and with enough images.
     """
 
     title: str
@@ -94,7 +99,11 @@ class Comparison:
     rows: tuple[Row, ...]
 
     def row(self, candidate: str, title: str | None = None) -> Row:
-        """Return the first row of ``candidate`` (in the result called ``title``). Raises NotComparable."""
+        """Return the first row of ``candidate``, in the result called ``title`` if one is given.
+
+        Raises:
+            NotComparable: There is none.
+        """
         for row in self.rows:
             if row.candidate == candidate and title in (None, row.title):
                 return row
@@ -102,15 +111,15 @@ class Comparison:
         raise NotComparable(f"no row for {candidate!r}; there are: {names}")
 
 
-def compare(results: Sequence[BenchmarkResult], baseline: str | None = None) -> Comparison:
-    """Compare the candidates inside each result, and same-named candidates of later results with the first's.
+def compare(results: Sequence[BenchmarkResult], relative_to: str | None = None) -> Comparison:
+    """Compare the candidates inside each result, and same-named candidates of later results with those of the first.
 
     Args:
         results: One or more.
-        baseline: The candidate that others of its own result are compared with; default: the result's first.
+        relative_to: The candidate that others of its own result are compared with; default: the result's first.
 
     Raises:
-        NotComparable: Two results were taken under unlike conditions or share no candidate, or there is no baseline.
+        NotComparable: Two results have unlike conditions or no candidate in common, or ``relative_to`` is missing.
         InputError: No result was given.
     """
     if not results:
@@ -118,187 +127,230 @@ def compare(results: Sequence[BenchmarkResult], baseline: str | None = None) -> 
     first, *others = results
     for other in others:
         require_alike(first, other)
-    inside = itertools.chain.from_iterable(_within(result, baseline) for result in results)
-    across = itertools.chain.from_iterable(_across(first, other) for other in others)
-    return Comparison((*inside, *across))
+    rows: list[Row] = []
+    for result in results:
+        rows += _rows_within(result, relative_to)
+    for other in others:
+        rows += _rows_across(first, other)
+    return Comparison(tuple(rows))
 
 
 def interval(processes: Sequence[FloatArray], center: Center = np.median) -> tuple[float, float]:
     """Return the 95 % interval (low, high) of one candidate's latency in ms.
 
     Args:
-        processes: ``Candidate.block_medians_ms``, or ``block_means_ms``: one array a process, (blocks,) float64.
-        center: ``np.median`` or ``np.mean`` of the logs of the blocks stands for a process.
+        processes: ``CandidateResult.block_medians_ms`` or ``block_means_ms``: one (blocks,) float64 array per process.
+        center: ``np.median`` or ``np.mean``: what represents a process, applied to the logs of its blocks.
     """
-    low, high = _ends(two_level([np.log(blocks) for blocks in processes], center))
+    low, high = _ends(hierarchical_bootstrap(_logs(processes), center))
     return math.exp(low), math.exp(high)
 
 
 def ratio(
     a: Sequence[FloatArray], b: Sequence[FloatArray], *, paired: bool, center: Center = np.median
 ) -> tuple[float, float, float]:
-    """Return a over b with its 95 % interval.
+    """Return a over b with its 95 % interval: (value, low, high).
 
     Args:
-        a: Positive figures, one array a process, (blocks,) float64.
-        b: The same of the other side; where ``paired``, of the same processes and rounds.
-        paired: Whether block i of both ran in round i of one process.
-        center: ``np.median`` or ``np.mean`` of the logs of the blocks stands for a process.
+        a: Positive figures, one (blocks,) float64 array per process.
+        b: The same of the other side; if ``paired``, of the same processes and rounds.
+        paired: Whether block i of both ran in round i of the same process.
+        center: ``np.median`` or ``np.mean``: what represents a process, applied to the logs of its blocks.
 
-    Source: of the interval of two independent figures, G. Zou, A. Donner, Statistics in Medicine 27(10), 2008.
+    Source: G. Zou, A. Donner, Statistics in Medicine 27(10), 2008, for the interval of two independent figures.
     """
-    logs_a, logs_b = ([np.log(blocks) for blocks in side] for side in (a, b))
+    logs_a, logs_b = _logs(a), _logs(b)
     if paired:
-        found = two_level([one - other for one, other in zip(logs_a, logs_b, strict=True)], center)
+        differences = [one - other for one, other in zip(logs_a, logs_b, strict=True)]
+        found = hierarchical_bootstrap(differences, center)
         value, (low, high) = found.value, _ends(found)
     else:
-        one, other = two_level(logs_a, center), two_level(logs_b, center)
-        value, (low_a, high_a), (low_b, high_b) = one.value - other.value, _ends(one), _ends(other)
+        one, other = hierarchical_bootstrap(logs_a, center), hierarchical_bootstrap(logs_b, center)
+        (low_a, high_a), (low_b, high_b) = _ends(one), _ends(other)
+        value = one.value - other.value
         low = value - math.hypot(one.value - low_a, high_b - other.value)
         high = value + math.hypot(high_a - one.value, other.value - low_b)
     return math.exp(value), math.exp(low), math.exp(high)
 
 
-def yardsticks(this: Side, that: Side) -> tuple[Candidate, Candidate] | None:
-    """Return the yardsticks that took turns with two candidates of different results, None without one in common."""
-    if this[0].yardstick_sha256 != that[0].yardstick_sha256:
+def reference_workloads(this: Side, that: Side) -> tuple[CandidateResult, CandidateResult] | None:
+    """Return the reference workloads timed beside two candidates of different results; None if they cannot be used.
+
+    Both results must have timed the same network, in the same blocks as the candidates.
+    """
+    if this.result.reference_workload_sha256 != that.result.reference_workload_sha256:
         return None
     found = []
-    for result, candidate in (this, that):
-        yard = replace(candidate, runs=result.yardstick, samples_per_query=1)
-        if list(map(len, yard.kept_ns)) != list(map(len, candidate.kept_ns)):
+    for side in (this, that):
+        reference = replace(side.candidate, runs=side.result.reference_workload, samples_per_query=1)
+        if _blocks_per_process(reference) != _blocks_per_process(side.candidate):
             return None
-        found.append(yard)
+        found.append(reference)
     return found[0], found[1]
 
 
-def over(figures: Sequence[FloatArray], yard: Sequence[FloatArray]) -> list[FloatArray]:
-    """Divide a candidate's figures by the yardstick's of the same blocks: one array a process, (blocks,) float64."""
-    return [blocks / of_yard for blocks, of_yard in zip(figures, yard, strict=True)]
-
-
-def _ends(found: Estimate) -> tuple[float, float]:
-    """One block alone tells no interval: both ends are the figure, which ``Interval.is_clear`` knows."""
-    return (found.low, found.high) if math.isfinite(found.high) else (found.value, found.value)
-
-
-def _within(result: BenchmarkResult, baseline: str | None) -> Iterator[Row]:
-    against = result.candidate(baseline) if baseline else result.candidates[0]
-    for candidate in result.candidates:
-        if candidate is not against:
-            yield _row((result, candidate), (result, against))
-
-
-def _across(first: BenchmarkResult, other: BenchmarkResult) -> Iterator[Row]:
-    known = {candidate.name: candidate for candidate in first.candidates}
-    for candidate in other.candidates:
-        if against := known.get(candidate.name):
-            yield _row((other, candidate), (first, against))
-
-
-def _row(this: Side, that: Side) -> Row:
-    (result, mine), (other_result, other) = this, that
-    # Block i of both ran in round i only if one process measured both, for as many rounds.
-    shapes = [tuple(map(len, candidate.kept_ns)) for candidate in (mine, other)]
-    paired = result is other_result and shapes[0] == shapes[1]
-    counts = (min(map(sum, shapes)), min(map(len, shapes)))
-    yards = None if result is other_result else yardsticks(this, that)
-
-    def of(figures: Callable[[Candidate], Sequence[FloatArray]], center: Center) -> Interval:
-        value, low, high = ratio(figures(other), figures(mine), paired=paired, center=center)
-        if yards:
-            held = [over(figures(side), figures(yard)) for side, yard in zip((mine, other), yards, strict=True)]
-            _, held_low, held_high = ratio(held[1], held[0], paired=False, center=center)
-            low, high = min(low, held_low), max(high, held_high)
-        return Interval(value, low, high, *counts)
-
-    return Row(
-        title=result.title,
-        candidate=mine.name,
-        against_title=other_result.title,
-        against=other.name,
-        paired=paired,
-        speedup=of(lambda candidate: candidate.block_medians_ms, np.median),
-        throughput=of(lambda candidate: candidate.block_means_ms, np.mean),
-        ratios=_ratios(_sizes(mine), _sizes(other)),
-        differences={key: mine.accuracy[key] - other.accuracy[key] for key in mine.accuracy if key in other.accuracy},
-        # Only inside one result are the pictures known to be the same ones.
-        difference_intervals=_per_picture(mine, other, result.set_metrics) if result is other_result else {},
-        energy=_energy(mine.energy, other.energy, inside=result is other_result),
-    )
+def relative_to_reference(figures: Sequence[FloatArray], reference: Sequence[FloatArray]) -> list[FloatArray]:
+    """Divide a candidate's figures by the reference workload's of the same blocks: (blocks,) float64 per process."""
+    return [blocks / reference_blocks for blocks, reference_blocks in zip(figures, reference, strict=True)]
 
 
 def energy_ratio(mine: Energy, other: Energy, *, paired: bool) -> tuple[float, float, float]:
-    """Return the energy of an inference, mine over the other's, with its 95 % interval.
+    """Return the energy per inference, mine over the other's, with its 95 % interval: (value, low, high).
 
-    The interval is over windows, as ``ratio``'s is over processes; what the sensor alone may err by, in both, is added
-    to it as independent errors add.
+    The interval is over windows, as that of ``ratio`` is over processes. The error of both sensors is added to it as
+    independent errors are: in squares.
     """
-    value, low, high = ratio(*([np.array([mj]) for mj in side.mj] for side in (mine, other)), paired=paired)
+    # A window is a process with a single figure.
+    my_windows, other_windows = ([np.array([mj]) for mj in side.mj] for side in (mine, other))
+    value, low, high = ratio(my_windows, other_windows, paired=paired)
     sensor = math.hypot(mine.sensor_share, other.sensor_share)
-    down, up = math.hypot(math.log(value / low), sensor), math.hypot(math.log(high / value), sensor)
+    down = math.hypot(math.log(value / low), sensor)
+    up = math.hypot(math.log(high / value), sensor)
     return value, value * math.exp(-down), value * math.exp(up)
 
 
-def _energy(mine: Energy | None, other: Energy | None, *, inside: bool) -> Interval | None:
-    if mine is None or other is None or (mine.reader, mine.total) != (other.reader, other.total):
-        return None
-    if min((*mine.mj, *other.mj)) <= 0:
-        return None  # a sensor's offset can be larger than what it reads: no ratio can be made of that
-    paired = inside and len(mine.windows) == len(other.windows)
-    windows = min(len(mine.windows), len(other.windows))
-    return Interval(*energy_ratio(mine, other, paired=paired), windows, windows)
-
-
-def _per_picture(mine: Candidate, other: Candidate, of_set: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Resample pictures: the interval of the mean difference, for each metric that is a mean over them."""
-    found = {}
-    for metric, values in mine.accuracy_per_sample.items():
-        others = other.accuracy_per_sample.get(metric, ())
-        if metric in of_set or len(values) != len(others) or len(values) < BLOCKS_MIN:
-            continue
-        apart = np.subtract(values, others)
-        found[metric] = _ends(two_level([apart], np.mean))
-    return found
-
-
-def _sizes(candidate: Candidate) -> dict[str, float | None]:
-    names = ("onnx_bytes", "engine_bytes", "peak_memory_bytes")
-    return {**{name: getattr(candidate, name) for name in names}, **candidate.cost}
-
-
-def _ratios(mine: Mapping[str, float | None], others: Mapping[str, float | None]) -> dict[str, float]:
-    """Return mine over others where both are known and the other is not nothing."""
-    known = {name: (value, others.get(name)) for name, value in mine.items()}
-    return {name: a / b for name, (a, b) in known.items() if a is not None and b}
-
-
 def require_alike(first: BenchmarkResult, other: BenchmarkResult) -> None:
-    """Raise NotComparable, naming every field that differs and both values."""
-    said = [
-        f"{name}: {_say(mine)} against {_say(theirs)}"
-        for name, (mine, theirs) in first.conditions.differs_from(other.conditions).items()
-    ]
-    fed = {candidate.name: candidate.inputs for candidate in first.candidates}
-    shared = [candidate for candidate in other.candidates if candidate.name in fed]
-    said += [
-        f"inputs of {candidate.name}: {_say(fed[candidate.name])} against {_say(candidate.inputs)}"
-        for candidate in shared
-        if fed[candidate.name] != candidate.inputs
-    ]
-    if said:
+    """Check that two results can be compared.
+
+    Raises:
+        NotComparable: Conditions or inputs differ (all of them are named, with both values), or no candidate is shared.
+    """
+    differences = first.conditions.differs_from(other.conditions)
+    unlike = [f"{name}: {_text(mine)} against {_text(theirs)}" for name, (mine, theirs) in differences.items()]
+    inputs = {candidate.name: candidate.inputs for candidate in first.candidates}
+    shared = [candidate for candidate in other.candidates if candidate.name in inputs]
+    for candidate in shared:
+        mine = inputs[candidate.name]
+        if mine != candidate.inputs:
+            unlike.append(f"inputs of {candidate.name}: {_text(mine)} against {_text(candidate.inputs)}")
+    if unlike:
         raise NotComparable(
-            f"{first.title} and {other.title} were measured under unlike conditions: {'; '.join(said)}; "
+            f"{first.title} and {other.title} were measured under unlike conditions: {'; '.join(unlike)}; "
             "measure both again on one machine in one go"
         )
     if not shared:
-        names = (", ".join(candidate.name for candidate in result.candidates) for result in (first, other))
-        raise NotComparable(f"{first.title} ({next(names)}) and {other.title} ({next(names)}) share no candidate")
+        names, other_names = (", ".join(candidate.name for candidate in side.candidates) for side in (first, other))
+        raise NotComparable(f"{first.title} ({names}) and {other.title} ({other_names}) share no candidate")
 
 
-def _say(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_say(item)}" for key, item in value.items()) or "none"
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items()) or "none"
     if isinstance(value, tuple):
         return "x".join(map(str, value))
-    return "not told" if value is None else str(value)
+    return "unknown" if value is None else str(value)
+
+
+def _logs(processes: Sequence[FloatArray]) -> list[FloatArray]:
+    return [np.log(blocks) for blocks in processes]
+
+
+def _ends(found: Estimate) -> tuple[float, float]:
+    """Return the interval; of a single block, which has none, the value twice (``Interval.is_clear`` is False then)."""
+    return (found.low, found.high) if math.isfinite(found.high) else (found.value, found.value)
+
+
+def _blocks_per_process(candidate: CandidateResult) -> list[int]:
+    return [len(blocks) for blocks in candidate.kept_ns]
+
+
+def _rows_within(result: BenchmarkResult, relative_to: str | None) -> Iterator[Row]:
+    against = result.candidate(relative_to) if relative_to else result.candidates[0]
+    for candidate in result.candidates:
+        if candidate is not against:
+            yield _row(Side(result, candidate), Side(result, against))
+
+
+def _rows_across(first: BenchmarkResult, other: BenchmarkResult) -> Iterator[Row]:
+    known = {candidate.name: candidate for candidate in first.candidates}
+    for candidate in other.candidates:
+        if against := known.get(candidate.name):
+            yield _row(Side(other, candidate), Side(first, against))
+
+
+def _row(this: Side, that: Side) -> Row:
+    mine, other = this.candidate, that.candidate
+    same_result = this.result is that.result
+    # Only inside one result are the images known to be the same ones.
+    intervals = _image_intervals(mine, other, this.result.set_metrics) if same_result else {}
+    return Row(
+        title=this.result.title,
+        candidate=mine.name,
+        against_title=that.result.title,
+        against=other.name,
+        paired=_is_paired(this, that),
+        speedup=_speedup(this, that, lambda candidate: candidate.block_medians_ms, np.median),
+        throughput=_speedup(this, that, lambda candidate: candidate.block_means_ms, np.mean),
+        ratios=_ratios(_sizes(mine), _sizes(other)),
+        differences={key: mine.accuracy[key] - other.accuracy[key] for key in mine.accuracy if key in other.accuracy},
+        difference_intervals=intervals,
+        energy=_energy(mine.energy, other.energy, same_result=same_result),
+    )
+
+
+def _is_paired(this: Side, that: Side) -> bool:
+    """Whether block i of both ran in round i: one result, and as many rounds in every process."""
+    same_rounds = _blocks_per_process(this.candidate) == _blocks_per_process(that.candidate)
+    return this.result is that.result and same_rounds
+
+
+def _speedup(
+    this: Side, that: Side, figures: Callable[[CandidateResult], Sequence[FloatArray]], center: Center
+) -> Interval:
+    """Return the time of ``that`` over the time of ``this``."""
+    mine, other = figures(this.candidate), figures(that.candidate)
+    value, low, high = ratio(other, mine, paired=_is_paired(this, that), center=center)
+    references = None if this.result is that.result else reference_workloads(this, that)
+    if references:
+        # Which of the two readings is right is unknown, so the interval covers both.
+        my_share, other_share = (
+            relative_to_reference(side, figures(reference))
+            for side, reference in zip((mine, other), references, strict=True)
+        )
+        _, relative_low, relative_high = ratio(other_share, my_share, paired=False, center=center)
+        low, high = min(low, relative_low), max(high, relative_high)
+    counts = [_blocks_per_process(side.candidate) for side in (this, that)]
+    return Interval(value, low, high, blocks=min(map(sum, counts)), processes=min(map(len, counts)))
+
+
+def _energy(mine: Energy | None, other: Energy | None, *, same_result: bool) -> Interval | None:
+    if mine is None or other is None or (mine.sensor, mine.total) != (other.sensor, other.total):
+        return None
+    if min((*mine.mj, *other.mj)) <= 0:
+        return None  # the sensor's offset exceeds its reading: there is no ratio
+    paired = same_result and len(mine.windows) == len(other.windows)
+    windows = min(len(mine.windows), len(other.windows))
+    return Interval(*energy_ratio(mine, other, paired=paired), blocks=windows, processes=windows)
+
+
+def _image_intervals(
+    mine: CandidateResult, other: CandidateResult, set_metrics: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Return the interval of the mean difference over images, for each metric that is a mean over images."""
+    found = {}
+    for metric, scores in mine.accuracy_per_sample.items():
+        others = other.accuracy_per_sample.get(metric, ())
+        if metric in set_metrics or len(scores) != len(others) or len(scores) < BLOCKS_MIN:
+            continue
+        differences = np.subtract(scores, others)  # (images,)
+        found[metric] = _ends(hierarchical_bootstrap([differences], np.mean))
+    return found
+
+
+def _sizes(candidate: CandidateResult) -> dict[str, float | None]:
+    return {
+        "onnx_bytes": candidate.onnx_bytes,
+        "engine_bytes": candidate.engine_bytes,
+        "peak_memory_bytes": candidate.peak_memory_bytes,
+        **candidate.cost,
+    }
+
+
+def _ratios(mine: Mapping[str, float | None], others: Mapping[str, float | None]) -> dict[str, float]:
+    """Return mine over others for every size that both know and that is not 0 in the other."""
+    found = {}
+    for name, value in mine.items():
+        other = others.get(name)
+        if value is not None and other:
+            found[name] = value / other
+    return found

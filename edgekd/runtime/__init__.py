@@ -1,1 +1,1 @@
-"""Runtime: ONNX → engine on the machine that will run it, and one image through an engine."""
+"""Runtime: ONNX → engine on the machine that will run it, and single images through an engine."""

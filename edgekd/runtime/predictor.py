@@ -1,37 +1,30 @@
-"""Engine and picture → answer: a picture (whole, or in tiles without seams), labels, or a class in words."""
+"""Predictor: single images through an engine; out come images (whole, or tiled without seams), labels or a class."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.core.errors import InputError
-from edgekd.core.protocols import Session
+from edgekd.core.protocols import Array, Labels, Pictures, Session, Task, Tileable
 from edgekd.core.resize import resize_bilinear
-from edgekd.core.tensor import TensorSpec
 
 Picture = NDArray[np.uint8]
 
-# Input pixels cut from a tile's inner edges, where the network saw the tile's border instead of the picture. A network
-# whose receptive field reaches further (EDSR 64 x 16: 35 pixels) sees its border there, ever so slightly.
-OVERLAP = 32
-
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What an engine says of one picture; what it does not say is None.
+class Prediction:
+    """What an engine predicts for one image. A task fills what it has; the rest is None.
 
     Attributes:
-        picture: (H, W, 3) uint8: the restored picture, or the labels painted; of the picture's own size, or its
-            multiple.
-        labels: (H, W) int64 class numbers of each pixel of the picture.
-        text: The answer in words.
-        scores: Class → its probability, the likeliest first.
+        picture: (H, W, 3) uint8, the restored image or the coloured labels; of the image's size, or a multiple of it.
+        labels: (H, W) int64, the class of each pixel of the image.
+        text: The most probable class in words.
+        scores: Class → probability, the most probable first.
     """
 
     picture: Picture | None = None
@@ -40,127 +33,153 @@ class Answer:
     scores: Mapping[str, float] | None = None
 
 
-def answer_from(session: Session, image: Picture, task: ModuleType, options: Mapping[str, Any]) -> Answer:
-    """Run one picture through an engine.
+class Predictor:
+    """An open engine and the task that it was built for.
 
     Args:
-        session: An open engine with one input and one output, a batch of one.
-        image: (H, W, 3) uint8 RGB, of any size: it is cut into tiles where the task can work on a part of a picture
-            alone, else fitted to the size that the engine takes, and what comes out is brought back to its own.
-        task: A file of ``edgekd/tasks/`` as it is met at the engine's edge (``core.embedded.task_view``).
+        session: An engine with one input and one output, a batch of one.
+        task: A file of ``edgekd/tasks/``, as ``core.preprocessing.task_view`` gives it.
         options: The recipe's ``[task]``.
 
     Raises:
-        InputError: The engine does not take one picture.
+        InputError: The engine does not take one image.
     """
-    if hasattr(task, "degrade"):
-        return Answer(picture_from(session, image, task, options))
-    spec = session.inputs[0]
-    if len(session.inputs) != 1 or len(session.outputs) != 1 or len(spec.shape) != 4:
-        edge = ", ".join(map(str, session.inputs))
-        raise InputError(f"the engine takes {edge}; one picture in and one answer out was expected")
-    output = _output(session, _fitted(spec, image, task, options), task, options)
-    high, wide = image.shape[:2]
-    if not hasattr(task, "picture"):
-        order = np.argsort(-output, kind="stable")
-        names = task.class_names(options)
-        return Answer(text=task.label(output, options), scores={names[i]: float(output[i]) for i in order})
-    if np.issubdtype(output.dtype, np.integer):
-        rows, columns = (
-            np.minimum((np.arange(to) + 0.5) * of / to, of - 1).astype(int)
-            for of, to in zip(output.shape, (high, wide), strict=True)
-        )
-        labels = output[rows[:, None], columns].astype(np.int64)
-        return Answer(task.picture(labels, options), labels)
-    made: Picture = task.picture(output, options)
-    if made.shape[:2] != (high, wide):
-        made = np.round(resize_bilinear(made, high, wide)).astype(np.uint8)
-    return Answer(made)
+
+    def __init__(self, session: Session, task: Task, options: Mapping[str, Any]) -> None:
+        inputs, outputs = session.inputs, session.outputs
+        takes_one_image = len(inputs) == 1 and len(outputs) == 1 and len(inputs[0].shape) == 4
+        if takes_one_image and isinstance(task, Tileable):
+            takes_one_image = inputs[0].picture_layout is not None  # tiles are cut from the image, so 3 channels
+        if not takes_one_image:
+            found = f"{', '.join(map(str, inputs))} and gives {', '.join(map(str, outputs))}"
+            raise InputError(
+                f"the engine takes {found}; one image (four axes) as its input and one output were expected: give an "
+                "engine of the task's own network"
+            )
+        self._session, self._task, self._options = session, task, options
+        self._input = inputs[0]
+
+    def predict(self, image: Picture) -> Prediction:
+        """Run one image through the engine.
+
+        Where the task is ``Tileable`` and the engine takes another size, the image is cut into overlapping tiles;
+        other tasks fit the image to the engine's size, and the output is brought back to the image's own.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, of any size.
+
+        Raises:
+            InputError: The task's preprocessing does not suit the engine.
+        """
+        if isinstance(self._task, Tileable):
+            return Prediction(picture=self._whole_or_tiled(image, self._task.TILE_OVERLAP))
+        output = self._output(self._fitted(image))  # (h, w, 3) image, (h, w) labels or (C,) probabilities
+        if not isinstance(self._task, Pictures):
+            return self._class_prediction(output)
+        height, width = image.shape[:2]
+        if np.issubdtype(output.dtype, np.integer):
+            labels = _resize_nearest(output, height, width).astype(np.int64)
+            return Prediction(picture=self._task.picture(labels, self._options), labels=labels)
+        picture = self._task.picture(output, self._options)
+        if picture.shape[:2] != (height, width):
+            picture = np.round(resize_bilinear(picture, height, width)).astype(np.uint8)
+        return Prediction(picture=picture)
+
+    def _class_prediction(self, probabilities: Array) -> Prediction:
+        """Put (C,) probabilities into words."""
+        assert isinstance(self._task, Labels), "a task has pictures or labels: tests/contract/test_tasks.py"
+        names = self._task.class_names(self._options)
+        order = np.argsort(-np.asarray(probabilities, np.float64), kind="stable")
+        scores = {names[index]: float(probabilities[index]) for index in order}
+        return Prediction(text=self._task.label(probabilities, self._options), scores=scores)
+
+    def _fitted(self, image: Picture) -> Picture:
+        """Fit an image to the engine: to the size that the task prefers where the engine admits it."""
+        if not self._input.is_static:
+            preferred, _ = self._task.fit(image, None, None, self._options)
+            if self._admits(preferred):
+                return preferred
+        fitted, _ = self._task.fit(image, None, self._size("opt"), self._options)
+        return fitted
+
+    def _admits(self, image: Picture) -> bool:
+        """Return whether the engine takes images of this size, (H, W, 3)."""
+        height, width = image.shape[:2]
+        batch, *shape = self._input.at("opt")
+        if self._input.picture_layout == "NHWC":
+            return self._input.admits((batch, height, width, shape[2]))
+        return self._input.admits((batch, shape[0], height, width))
+
+    def _size(self, which: str) -> tuple[int, int]:
+        """Return the (height, width) of the engine's input at ``which`` of "min", "opt", "max"."""
+        shape = self._input.at(which)
+        height, width = shape[1:3] if self._input.picture_layout == "NHWC" else shape[2:]
+        return height, width
+
+    def _output(self, image: Picture) -> Array:
+        """Preprocess, infer and postprocess one image, (H, W, 3) uint8 of a size that the engine admits."""
+        feed = np.asarray(self._task.preprocess(image, self._options)[None], self._input.dtype, order="C")
+        if not self._input.admits(feed.shape):
+            raise InputError(
+                f"the engine takes {self._input}, the task's preprocessing gives {'x'.join(map(str, feed.shape))}; "
+                "give the task that the engine was built for"
+            )
+        outputs = self._session.run({self._input.name: feed})
+        return np.asarray(self._task.postprocess(outputs[self._session.outputs[0].name][0], self._options))
+
+    def _whole_or_tiled(self, image: Picture, overlap: int) -> Picture:
+        """Restore (H, W, 3) uint8 → (s*H, s*W, 3) uint8, whole where the engine takes this size, else in tiles."""
+        height, width = image.shape[:2]
+        layout_shape = (height, width, 3) if self._input.picture_layout == "NHWC" else (3, height, width)
+        if self._input.admits((1, *layout_shape)):
+            return self._restored(image)
+        tile_height, tile_width = self._size("max")  # the largest tiles have the smallest share of overlap
+        # An image smaller than a tile is continued by its border pixels.
+        padding = ((0, max(0, tile_height - height)), (0, max(0, tile_width - width)), (0, 0))
+        padded: Picture = np.pad(image, padding, mode="edge")
+        rows = []
+        for top, kept_rows in _spans(padded.shape[0], tile_height, overlap):
+            row = []
+            for left, kept_columns in _spans(padded.shape[1], tile_width, overlap):
+                tile = padded[top : top + tile_height, left : left + tile_width]
+                restored = self._restored(np.ascontiguousarray(tile))
+                scale = restored.shape[0] // tile_height  # 2 where the network enlarges by 2
+                row.append(restored[_scaled(kept_rows, top, scale), _scaled(kept_columns, left, scale)])
+            rows.append(np.concatenate(row, axis=1))
+        joined: Picture = np.concatenate(rows, axis=0)
+        scale = joined.shape[0] // padded.shape[0]
+        # Without what became of the padding.
+        return joined[: height * scale, : width * scale]
+
+    def _restored(self, image: Picture) -> Picture:
+        assert isinstance(self._task, Pictures), "a tileable task has pictures: tests/contract/test_tasks.py"
+        return self._task.picture(self._output(image), self._options)
 
 
-def picture_from(session: Session, image: Picture, task: ModuleType, options: Mapping[str, Any]) -> Picture:
-    """Run one picture through an engine, whole or in tiles.
-
-    Args:
-        session: An open engine: one picture in, (1, 3, H, W) or (1, H, W, 3); one out, s times as large.
-        image: (H, W, 3) uint8 RGB, of any size.
-        task: A file of ``edgekd/tasks/`` whose outputs are pictures.
-        options: The recipe's ``[task]``.
-
-    Returns:
-        (s*H, s*W, 3) uint8.
-
-    Raises:
-        InputError: The engine does not take one picture.
-    """
-    spec = session.inputs[0]
-    if len(session.inputs) != 1 or spec.picture_layout is None or not hasattr(task, "picture"):
-        edge = ", ".join(map(str, session.inputs))
-        raise InputError(f"the engine takes {edge}; one picture in and one out, 1x3xHxW, was expected")
-    high, wide = image.shape[:2]
-    if spec.admits((1, high, wide, 3) if spec.picture_layout == "NHWC" else (1, 3, high, wide)):
-        return _run(session, image, task, options)
-    tile_high, tile_wide = _size(spec, "max")
-    padding = ((0, max(0, tile_high - high)), (0, max(0, tile_wide - wide)), (0, 0))
-    padded: Picture = np.pad(image, padding, mode="edge")
-    enlarged: Picture | None = None
-    for top, rows in _spans(padded.shape[0], tile_high):
-        for left, columns in _spans(padded.shape[1], tile_wide):
-            tile = padded[top : top + tile_high, left : left + tile_wide]
-            made = _run(session, np.ascontiguousarray(tile), task, options)
-            scale = made.shape[0] // tile_high
-            if enlarged is None:
-                enlarged = np.zeros((padded.shape[0] * scale, padded.shape[1] * scale, 3), np.uint8)
-            y, x = (slice(kept.start * scale, kept.stop * scale) for kept in (rows, columns))
-            enlarged[y, x] = made[_shifted(y, top * scale), _shifted(x, left * scale)]
-    assert enlarged is not None, "_spans yields at least one tile"
-    scale = enlarged.shape[0] // padded.shape[0]
-    return enlarged[: high * scale, : wide * scale]
+def _resize_nearest(labels: Array, height: int, width: int) -> Array:
+    """Resize (h, w) labels to (height, width): the nearest pixel, since labels have no mean."""
+    rows = _nearest(labels.shape[0], height)
+    columns = _nearest(labels.shape[1], width)
+    return labels[rows[:, None], columns]
 
 
-def _fitted(spec: TensorSpec, image: Picture, task: ModuleType, options: Mapping[str, Any]) -> Picture:
-    """Bring a picture to the engine's size, or to what the task likes best where the engine leaves the choice."""
-    fitted: Picture
-    if not spec.is_static:
-        fitted, _ = task.fit(image, None, None, options)
-        high, wide = fitted.shape[:2]
-        batch, *rest = spec.at("opt")
-        if spec.admits((batch, high, wide, rest[2]) if spec.picture_layout == "NHWC" else (batch, rest[0], high, wide)):
-            return fitted
-    fitted, _ = task.fit(image, None, _size(spec, "opt"), options)
-    return fitted
+def _nearest(size_in: int, size_out: int) -> NDArray[np.int64]:
+    positions = (np.arange(size_out) + 0.5) * size_in / size_out  # pixel centres, as the resizing of images has them
+    return np.minimum(positions, size_in - 1).astype(np.int64)
 
 
-def _size(spec: TensorSpec, which: str) -> tuple[int, int]:
-    shape = spec.at(which)
-    high, wide = shape[1:3] if spec.picture_layout == "NHWC" else shape[2:]
-    return high, wide
-
-
-def _run(session: Session, image: Picture, task: ModuleType, options: Mapping[str, Any]) -> Picture:
-    made: Picture = task.picture(_output(session, image, task, options), options)
-    return made
-
-
-def _output(session: Session, image: Picture, task: ModuleType, options: Mapping[str, Any]) -> NDArray[Any]:
-    spec = session.inputs[0]
-    feed = np.asarray(task.preprocess(image, options)[None], spec.dtype, order="C")
-    if not spec.admits(feed.shape):
-        found = "x".join(map(str, feed.shape))
-        raise InputError(f"the engine takes {spec}, the task's preprocessing gives {found}; give the engine's own task")
-    return np.asarray(task.postprocess(session.run({spec.name: feed})[session.outputs[0].name][0], options))
-
-
-def _spans(size: int, tile: int) -> Iterator[tuple[int, slice]]:
-    """Yield (where a tile starts, which of the picture's pixels are taken from it); together they cover ``size``."""
-    overlap = min(OVERLAP, tile // 4)
+def _spans(size: int, tile: int, overlap: int) -> Iterator[tuple[int, slice]]:
+    """Yield (start of a tile, the image's pixels that are taken from it); together they cover ``size``."""
+    overlap = min(overlap, tile // 4)  # so that at least half of a small tile is new
+    # The last tile ends at the border, so it may overlap its neighbour by more.
     starts = [*range(0, size - tile, tile - 2 * overlap), size - tile]
-    done = 0
+    covered = 0
     for start in starts:
         end = size if start == size - tile else start + tile - overlap
-        yield start, slice(done, end)
-        done = end
+        yield start, slice(covered, end)
+        covered = end
 
 
-def _shifted(span: slice, by: int) -> slice:
-    return slice(span.start - by, span.stop - by)
+def _scaled(kept: slice, start: int, scale: int) -> slice:
+    """Return where the image's pixels ``kept`` lie in the output of a tile that begins at ``start``."""
+    return slice((kept.start - start) * scale, (kept.stop - start) * scale)

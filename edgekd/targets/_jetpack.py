@@ -1,4 +1,4 @@
-"""Which TensorRT each JetPack release ships, and the sources that every Orin board shares."""
+"""The TensorRT of each JetPack release, and the sources that all Orin boards share."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ TENSORRT_SOURCE = (
     "TensorRT per JetPack: OE4T/meta-tegra recipe branches; L4T to JetPack: jetson_stats jetson_variables.py"
 )
 ORIN_PEAK_SOURCE = (
-    "dense peaks, our arithmetic: SMs x 4096 INT8 op/clock (2048 FP16 FLOP/clock) x GPU clock; twice that, the sparse "
-    "figure, agrees with NVIDIA's headline less its DLA share"
+    "dense peaks: computed as SMs x 4096 INT8 op/clock (2048 FP16 FLOP/clock) x GPU clock; twice that, the sparse "
+    "figure, matches NVIDIA's headline without its DLA share"
 )
 ORIN_MODES_SOURCE = (
     "SMs and GPU caps per mode: NVIDIA's nvpmodel files of L4T 35/36 (TPC_PG_MASK), as carried by LineageOS; "
-    "trust the board's own tpc_pg_mask where they differ"
+    "where they differ, the board's own tpc_pg_mask is right"
 )

@@ -25,8 +25,8 @@ TARGET = Target(
     jetpack="6.2",
     sources=(
         "SMs, memory, DLA: module table of the ultralytics NVIDIA Jetson guide (200 sparse TOPS, DLA included)",
-        "its default mode is 30W",
-        "unconfirmed: 930 MHz, and with it the peaks",
+        "the default mode is 30W",
+        "unconfirmed: 930 MHz and the peaks computed from it",
         ORIN_PEAK_SOURCE,
         ORIN_MODES_SOURCE,
         TENSORRT_SOURCE,

@@ -26,8 +26,8 @@ TARGET = Target(
     sources=(
         "SMs, clock, memory, DLA (1.6 GHz): module table of the ultralytics NVIDIA Jetson guide",
         "headline 275 sparse TOPS: GPU 170, DLA 105",
-        "its default mode is 30W: half of its SMs are off",
-        "unconfirmed: 15W leaves 6 SMs by the mask, NVIDIA's own table of TOPS per mode fits 4",
+        "the default mode is 30W, with half of the SMs off",
+        "unconfirmed: 15W leaves 6 SMs on by the mask, 4 by NVIDIA's table of TOPS per mode",
         ORIN_PEAK_SOURCE,
         ORIN_MODES_SOURCE,
         TENSORRT_SOURCE,

@@ -24,7 +24,7 @@ TARGET = Target(
     jetpack="6.2",
     sources=(
         "SMs, memory: module table of the ultralytics NVIDIA Jetson guide; the TPC mask agrees with 4 SMs",
-        "unconfirmed: 625 MHz, 34 GB/s, 20 sparse TOPS, and with them the peaks",
+        "unconfirmed: 625 MHz, 34 GB/s, 20 sparse TOPS and the peaks computed from them",
         "unconfirmed: its Super modes (JetPack 6.2) are not listed",
         ORIN_PEAK_SOURCE,
         ORIN_MODES_SOURCE,

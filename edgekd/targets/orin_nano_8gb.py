@@ -25,7 +25,7 @@ TARGET = Target(
     jetpack="6.2",
     sources=(
         "SMs, memory, headline TOPS: module table of the ultralytics NVIDIA Jetson guide (40 sparse TOPS; 67 as Super)",
-        "clock, bandwidth, peaks: the Super modes (JetPack 6.2 and newer); before: 625 MHz, 68 GB/s, 20.5 INT8 TOPS",
+        "clock, bandwidth, peaks: the Super modes (JetPack 6.2 and newer); without: 625 MHz, 68 GB/s, 20.5 INT8 TOPS",
         "MAXN_SUPER 1020 MHz: its 67 sparse TOPS follow from it; 15W: 625 MHz is the clock of the 40 TOPS headline",
         "unconfirmed: whether 15W keeps 625 MHz under JetPack 6.2; no source was found for the clock cap of 25W",
         ORIN_PEAK_SOURCE,

@@ -26,7 +26,7 @@ TARGET = Target(
     sources=(
         "SMs, clock, memory, DLA (614 MHz): module table of the ultralytics NVIDIA Jetson guide",
         "headline 100 sparse TOPS, DLA included",
-        "its default mode is 15W: half of its SMs are off",
+        "the default mode is 15W, with half of the SMs off",
         "unconfirmed: the Super modes of JetPack 6.2 (40W, MAXN_SUPER) are not listed",
         ORIN_PEAK_SOURCE,
         ORIN_MODES_SOURCE,

@@ -26,8 +26,8 @@ TARGET = Target(
     sources=(
         "SMs, memory, DLA (614 MHz): module table of the ultralytics NVIDIA Jetson guide",
         "headline 70 sparse TOPS, DLA included",
-        "its default mode is 15W: half of its SMs are off",
-        "unconfirmed: 765 MHz, and with it the peaks; the Super modes of JetPack 6.2 are not listed",
+        "the default mode is 15W, with half of the SMs off",
+        "unconfirmed: 765 MHz and the peaks computed from it; the Super modes of JetPack 6.2 are not listed",
         ORIN_PEAK_SOURCE,
         ORIN_MODES_SOURCE,
         TENSORRT_SOURCE,

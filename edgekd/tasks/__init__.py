@@ -1,1 +1,1 @@
-"""Tasks: preprocessing, postprocessing and metric on numpy arrays. One task a file; runs on a bare board."""
+"""Tasks: preprocessing, postprocessing and metrics on numpy arrays. One task per file; runs on a bare board."""

@@ -1,12 +1,12 @@
-"""Semantic segmentation: picture → network, logits → labels, mean intersection over union from one confusion matrix.
+"""Semantic segmentation: one class per pixel, scored by the mean intersection over union of one confusion matrix.
 
-Labels are class numbers from 0; 255 is what nobody labelled, and counts nowhere.
+Labels are class numbers from 0; 255 means not labelled, and such pixels are never scored.
 
 Options of a recipe's ``[task]``:
     classes: How many, or their names.
-    size: [H, W] in pixels that pictures and labels are resized to before the network, or one number for their shorter
-        side; left out, they stay as they are.
-    mean, std: Of the three channels on 0..1; ImageNet's where left out.
+    size: [H, W] in pixels that images and labels are resized to before the network, or one number for their shorter
+        side; without it they keep their size.
+    mean, std: Of the three channels, 0..1; ImageNet's by default.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from edgekd.core.resize import resize_bilinear
 
 METRICS = ("miou", "pixel_accuracy")
 PRIMARY = "miou"
-AGREES_BY = "pixel_accuracy"  # a class that one network alone sees in a few pixels would weigh as much as the sky
+# In miou, a class that one network alone predicts, in a few pixels, would count as much as the sky.
+AGREES_BY = "pixel_accuracy"
 CRITERION = "cross_entropy"
 IGNORED = 255
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_HUE_STEP = 0.381966  # the golden angle in turns: neighbours in number are far apart in colour
+_HUE_STEP = 0.381966  # the golden angle, in revolutions: classes of neighbouring numbers get distant hues
 
 
 def preprocess(image: NDArray[np.uint8], options: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -35,7 +36,7 @@ def preprocess(image: NDArray[np.uint8], options: Mapping[str, Any]) -> NDArray[
     mean, std = _channels("mean", _MEAN, options), _channels("std", _STD, options)
     if min(std) <= 0:
         raise InputError(f"task.std = {list(std)}; numbers above 0 were expected")
-    # One multiplication and one addition a value; in float64 the constants alone.
+    # One multiplication and one addition per value; only the constants are computed in float64.
     factor = np.array([1 / (255 * s) for s in std], np.float32)
     offset = np.array([-m / s for m, s in zip(mean, std, strict=True)], np.float32)
     return np.ascontiguousarray((image * factor + offset).transpose(2, 0, 1))
@@ -45,71 +46,90 @@ def postprocess(output: NDArray[np.generic], options: Mapping[str, Any]) -> NDAr
     """(C, H, W) float logits → (H, W) int64 labels. Raises InputError where C is not the number of classes."""
     count = len(class_names(options))
     if output.ndim != 3 or output.shape[0] != count:
-        raise InputError(f"the network gives {output.shape} and task.classes are {count}; ({count}, H, W) was expected")
-    labels: NDArray[np.int64] = np.argmax(output, axis=0)
+        raise InputError(
+            f"the network's output has shape {output.shape} and task.classes has {count} classes; ({count}, H, W) was "
+            "expected: fix [task] in the recipe, or the network's number of classes"
+        )
+    labels: NDArray[np.int64] = np.argmax(output, axis=0)  # (H, W); softmax would not change the maximum
     return labels
 
 
-def metric(output: NDArray[np.generic], truth: NDArray[np.generic], options: Mapping[str, Any]) -> dict[str, float]:
-    """Score one picture.
+def metric(output: NDArray[np.generic], target: NDArray[np.generic], options: Mapping[str, Any]) -> dict[str, float]:
+    """Score one image.
 
     Args:
         output: (H, W) int labels, as ``postprocess`` gives.
-        truth: (H, W) int labels, 255 where nothing is known.
+        target: (H, W) int labels, 255 where not labelled.
         options: ``classes``.
 
     Returns:
-        Both metrics, 0..1, over the classes that are in the picture or in the answer.
+        Both metrics, 0..1, over the classes that occur in the target or the output.
     """
-    return summarize([output], [truth], options)
+    return summarize([output], [target], options)
 
 
 def summarize(
-    outputs: Sequence[NDArray[np.generic]], truths: Sequence[NDArray[np.generic]], options: Mapping[str, Any]
+    outputs: Sequence[NDArray[np.generic]], targets: Sequence[NDArray[np.generic]], options: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Score a set of pictures from one confusion matrix.
+    """Score a set of images by one confusion matrix.
 
     Args:
         outputs: (H, W) int labels each, as ``postprocess`` gives.
-        truths: (H, W) int labels each, 255 where nothing is known.
+        targets: (H, W) int labels each, 255 where not labelled.
         options: ``classes``.
 
     Returns:
-        miou: Mean over classes of intersection over union, 0..1; a class that is in no truth and no answer is left out.
-        pixel_accuracy: Share of the labelled pixels that are right, 0..1.
+        miou: Mean over classes of intersection over union, 0..1; a class that occurs in no target and no output is
+            left out.
+        pixel_accuracy: Share of the labelled pixels whose label is correct, 0..1.
     """
     count = len(class_names(options))
-    matrix = sum((confusion(o, t, count) for o, t in zip(outputs, truths, strict=True)), np.zeros((count, count)))
-    right = np.diag(matrix)
-    union = matrix.sum(axis=0) + matrix.sum(axis=1) - right
-    present = union > 0
-    if not present.any():
+    matrix = np.zeros((count, count))
+    for output, target in zip(outputs, targets, strict=True):
+        matrix += confusion(output, target, count)
+    intersection = np.diag(matrix)
+    union = matrix.sum(axis=0) + matrix.sum(axis=1) - intersection
+    occurs = union > 0
+    # Nothing is labelled: a mean over no class.
+    if not occurs.any():
         return {"miou": 0.0, "pixel_accuracy": 0.0}
     return {
-        "miou": float(np.mean(right[present] / union[present])),
-        "pixel_accuracy": float(right.sum() / matrix.sum()),
+        "miou": float(np.mean(intersection[occurs] / union[occurs])),
+        "pixel_accuracy": float(intersection.sum() / matrix.sum()),
     }
 
 
-def confusion(output: NDArray[np.generic], truth: NDArray[np.generic], count: int) -> NDArray[np.float64]:
-    """Count pixels by (truth, answer): (H, W) int labels twice → (count, count) float64; 255 in the truth is left out.
+def confusion(output: NDArray[np.generic], target: NDArray[np.generic], count: int) -> NDArray[np.float64]:
+    """Count pixels by (target class, output class).
+
+    Args:
+        output: (H, W) int labels.
+        target: (H, W) int labels; pixels of 255 are not counted.
+        count: Number of classes.
+
+    Returns:
+        (count, count) float64.
 
     Raises:
         InputError: The two differ in size, or hold labels that are no class.
     """
-    if output.shape != truth.shape:
-        raise InputError(f"labels of {output.shape} cannot be compared with a truth of {truth.shape}")
-    known = truth != IGNORED
-    of, to = truth[known].astype(np.int64), output[known].astype(np.int64)
-    for what, labels in (("the truth", of), ("the answer", to)):
+    if output.shape != target.shape:
+        raise InputError(f"output labels of {output.shape} and target labels of {target.shape}; equal sizes expected")
+    labelled = target != IGNORED
+    actual, predicted = target[labelled].astype(np.int64), output[labelled].astype(np.int64)
+    for name, labels in (("target", actual), ("output", predicted)):
         if labels.size and (labels.min() < 0 or labels.max() >= count):
-            raise InputError(f"{what} holds labels {labels.min()} to {labels.max()}; 0 to {count - 1} were expected")
-    return np.bincount(count * of + to, minlength=count**2).reshape(count, count).astype(np.float64)
+            raise InputError(
+                f"the {name} holds labels {labels.min()} to {labels.max()}; 0 to {count - 1} (task.classes) were "
+                "expected"
+            )
+    # One number per pair of classes, so that a single bincount fills the matrix.
+    return np.bincount(count * actual + predicted, minlength=count**2).reshape(count, count).astype(np.float64)
 
 
 def picture(output: NDArray[np.generic], options: Mapping[str, Any]) -> NDArray[np.uint8]:
     """Colour (H, W) int labels for a report: (H, W, 3) uint8 RGB, black where the label is 255."""
-    palette = np.zeros((256, 3), np.uint8)
+    palette = np.zeros((256, 3), np.uint8)  # one row per label, so that indexing colours all pixels at once
     colours = [_colour(number) for number in range(len(class_names(options)))]
     palette[: len(colours)] = colours
     return palette[np.asarray(output).astype(np.uint8)]
@@ -121,30 +141,31 @@ def legend(options: Mapping[str, Any]) -> tuple[tuple[str, tuple[int, int, int]]
 
 
 def fit(
-    seen: NDArray[np.uint8], truth: NDArray[Any] | None, size: tuple[int, int] | None, options: Mapping[str, Any]
+    image: NDArray[np.uint8], target: NDArray[Any] | None, size: tuple[int, int] | None, options: Mapping[str, Any]
 ) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
-    """Resize a picture (bilinear, antialiased) and its labels (nearest).
+    """Resize an image (bilinear, antialiased) and its labels (nearest neighbour).
 
     Args:
-        seen: (H, W, 3) uint8 RGB.
-        truth: (H, W) int labels, or None.
-        size: (H, W) that an engine takes; None takes the option ``size``, or leaves both as they are.
+        image: (H, W, 3) uint8 RGB.
+        target: (H, W) int labels, or None.
+        size: (H, W) of the engine's input; None takes the option ``size``, or keeps both as they are.
         options: ``size``.
     """
-    height, width = size or _wanted(seen.shape[0], seen.shape[1], options)
-    if seen.shape[:2] != (height, width):
-        resized = resize_bilinear(seen, height, width)
-        seen = np.clip(np.round(resized), 0, 255).astype(np.uint8)
-    if truth is not None and truth.shape != (height, width):
-        truth = truth[_nearest(truth.shape[0], height)[:, None], _nearest(truth.shape[1], width)]
-    return seen, truth
+    height, width = size or _target_size(image.shape[0], image.shape[1], options)
+    if image.shape[:2] != (height, width):
+        resized = resize_bilinear(image, height, width)
+        image = np.clip(np.round(resized), 0, 255).astype(np.uint8)
+    if target is not None and target.shape != (height, width):
+        # Nearest neighbour: a mean of class numbers is no class.
+        target = target[_nearest(target.shape[0], height)[:, None], _nearest(target.shape[1], width)]
+    return image, target
 
 
 def class_names(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the classes, their numbers where only a count is given.
+    """Return the names of the classes; their numbers where the recipe only says how many.
 
     Raises:
-        InputError: ``task.classes`` is missing or makes no sense.
+        InputError: ``task.classes`` is missing or invalid.
     """
     classes = options.get("classes")
     if isinstance(classes, int) and not isinstance(classes, bool) and 2 <= classes <= IGNORED:
@@ -161,40 +182,47 @@ def _channels(name: str, default: Sequence[float], options: Mapping[str, Any]) -
         or len(value) != 3
         or not all(isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v) for v in value)
     ):
-        raise InputError(f"task.{name} = {value!r}; three numbers were expected, one a channel")
+        raise InputError(f"task.{name} = {value!r}; three numbers, one per channel, were expected")
     return tuple(float(v) for v in value)
 
 
-def _wanted(height: int, width: int, options: Mapping[str, Any]) -> tuple[int, int]:
+def _target_size(height: int, width: int, options: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the (height, width) that the option ``size`` asks for, of an image of ``height`` x ``width``."""
     size = options.get("size")
     if size is None:
         return height, width
-    given = [size] if isinstance(size, int) else size
-    whole = isinstance(given, (list, tuple)) and all(isinstance(s, int) and not isinstance(s, bool) for s in given)
-    if not whole or len(given) != (1 if isinstance(size, int) else 2) or min(given) < 1:
-        raise InputError(f"task.size = {size!r}; [height, width], or the shorter side, was expected in pixels")
-    if len(given) == 2:
-        return given[0], given[1]
-    return _shorter_side(height, width, given[0])
+    if _is_side(size):
+        return _with_shorter_side(height, width, size)
+    if isinstance(size, (list, tuple)) and len(size) == 2 and all(_is_side(side) for side in size):
+        return size[0], size[1]
+    raise InputError(f"task.size = {size!r}; [height, width], or the shorter side, was expected, in pixels")
 
 
-def _shorter_side(height: int, width: int, side: int) -> tuple[int, int]:
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _with_shorter_side(height: int, width: int, side: int) -> tuple[int, int]:
     if height < width:
         return side, round(width * side / height)
     return round(height * side / width), side
 
 
 def _nearest(size_in: int, size_out: int) -> NDArray[np.int64]:
-    """Return, for each place of the output, the index of the input whose centre is nearest."""
-    places = ((np.arange(size_out) + 0.5) * size_in / size_out).astype(np.int64)
-    return np.minimum(places, size_in - 1)
+    """Return, for each position of the output, the index of the nearest input position."""
+    positions = ((np.arange(size_out) + 0.5) * size_in / size_out).astype(np.int64)
+    return np.minimum(positions, size_in - 1)
 
 
 def _colour(number: int) -> tuple[int, int, int]:
-    """Return the RGB of hue ``number`` golden angles, in three steps of brightness. Source: A. Smith, HSV, 1978."""
+    """Return an RGB whose hue is ``number`` golden angles, in three steps of brightness.
+
+    Source: A. R. Smith, "Color gamut transform pairs", SIGGRAPH 1978 (HSV to RGB); saturation 0.75.
+    """
     value, hue = (255, 190, 130)[number % 3], (number * _HUE_STEP) % 1
-    steps = (5, 3, 1)  # red, green and blue along the circle of six
-    red, green, blue = (
-        round(value * (1 - 0.75 * max(0.0, min(k, 4 - k, 1.0)))) for k in ((step + hue * 6) % 6 for step in steps)
-    )
-    return red, green, blue
+
+    def channel(offset: int) -> int:
+        position = (offset + hue * 6) % 6  # on the circle of six hues
+        return round(value * (1 - 0.75 * max(0.0, min(position, 4 - position, 1.0))))
+
+    return channel(5), channel(3), channel(1)

@@ -1,4 +1,4 @@
-"""DeepLabV3+ of output stride 16: ResNet-101 taught, MobileNetV2 learnt. 59.3 M and 5.8 M parameters for 21 classes.
+"""DeepLabV3+, output stride 16: ResNet-101 teaches MobileNetV2. 59.3 M and 5.8 M parameters for 21 classes.
 
 Source: A. Mansourian et al., "Attention-guided Feature Distillation for Semantic Segmentation", arXiv 2403.05451.
 State-dict keys under ``backbone.`` are torchvision's, so that its ImageNet weights load there.
@@ -14,7 +14,7 @@ from edgekd.networks.resnet import ResNet
 
 
 def teacher(classes: int = 21, width: int = 64, cbam: bool = False) -> nn.Module:
-    """DeepLabV3+ with ResNet-101; ``cbam`` refines its three features on their way through the network."""
+    """DeepLabV3+ with ResNet-101; with ``cbam``, CBAM refines its three features in the forward path."""
     return DeepLabV3Plus(ResNet(101, width), classes, width, cbam)
 
 

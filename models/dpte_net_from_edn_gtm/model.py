@@ -1,48 +1,47 @@
 """DPTE-Net, a pooling transformer encoder with a convolutional decoder (student), and EDN-GTM, a U-Net (teacher).
 
-Both take (N, 4, S, S): RGB and the haze map of the dark channel prior, all -1..1; they give RGB -1..1. S is a multiple
-of 16. The "hint" that the two are compared at is what the bottleneck's 1x1 convolution gives, before its pyramid of
+Both take (N, 4, S, S), RGB and the haze map of the dark channel prior, all -1..1, and return RGB -1..1. S is a multiple
+of 16. Distillation compares the two at ``hint``, the output of the bottleneck's 1x1 convolution before its pyramid of
 max-pools.
 
 Source: L. Tran, D. Park, "Distilled Pooling Transformer Encoder for Efficient Realistic Image Dehazing", arXiv
-2412.14220 (2024), section 3 and its released code, for the teacher as well (L. Tran et al., "A novel encoder-decoder
+2412.14220 (2024), section 3 and its released code, also for the teacher (L. Tran et al., "A novel encoder-decoder
 network with guided transmission map for single image dehazing", arXiv 2202.04757). The released weights are Keras
-files, so the names of the state dict are our own.
-Differs from the paper: nothing in what the networks compute; paddings, pools and batch norms are Keras's. The branch
-that adapts the student's hint is no part of the student: it belongs to the method (``edgekd/distill/methods/dpte.py``).
+files, so the names of the state dict are our own. Paddings, pools and batch norms are Keras's; the networks compute
+what the paper's do. The branch that adapts the student's hint belongs to the method
+(``edgekd/distill/methods/dpte.py``), not to the student.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import torch
 from torch import Tensor, nn
 
 LEVELS = 5
-# Keras's truncated normal is cut at two deviations, which narrows it by this factor; he_normal makes up for it.
-_TRUNCATED = 0.87962566
+# Keras truncates the normal distribution at two deviations, which narrows it by this factor; he_normal corrects it.
+_TRUNCATED_STD = 0.87962566
 
 
-def convolution(inward: int, outward: int, kernel: int) -> nn.Sequential:
-    """Convolution with Keras's "same" padding, and swish: (N, inward, H, W) → (N, outward, H, W).
+def convolution(channels_in: int, channels_out: int, kernel: int) -> nn.Sequential:
+    """Convolution with Keras's "same" padding, and swish: (N, C, H, W) → (N, C', H, W).
 
     Keras pads an even kernel by one more below and right than above and left.
     """
     before, after = (kernel - 1) // 2, kernel // 2
     if before == after:
-        return nn.Sequential(nn.Conv2d(inward, outward, kernel, padding=before), nn.SiLU())
+        return nn.Sequential(nn.Conv2d(channels_in, channels_out, kernel, padding=before), nn.SiLU())
     pad = nn.ZeroPad2d((before, after, before, after))
-    return nn.Sequential(pad, nn.Conv2d(inward, outward, kernel), nn.SiLU())
+    return nn.Sequential(pad, nn.Conv2d(channels_in, channels_out, kernel), nn.SiLU())
 
 
 class PoolingTransformerBlock(nn.Module):
-    """Average pooling mixes positions, two 1x1 convolutions mix channels; each over a batch norm, each added back."""
+    """Average pooling mixes positions, two 1x1 convolutions mix channels; both have a batch norm and a shortcut."""
 
     def __init__(self, channels: int, ratio: int) -> None:
         super().__init__()
-        # eps and momentum are Keras's defaults; it counts momentum the other way round.
+        # Keras's defaults; its momentum of 0.99 is 0.01 here.
         self.norm1 = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
         self.pool = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         self.norm2 = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
@@ -58,43 +57,45 @@ class PoolingTransformerBlock(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-    """The hint beside its maxima over 13x13, 9x9 and 5x5, joined by a 1x1 convolution."""
+    """The hint concatenated with its maxima over 13x13, 9x9 and 5x5, fused by a 1x1 convolution."""
 
-    def __init__(self, inward: int, outward: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
         self.pools = nn.ModuleList(nn.MaxPool2d(window, stride=1, padding=window // 2) for window in (13, 9, 5))
-        self.fuse = convolution(4 * inward, outward, 1)
+        self.fuse = convolution(4 * channels_in, channels_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inward, H, W) → (N, outward, H, W)."""
-        fused: Tensor = self.fuse(torch.cat([x, *(pool(x) for pool in self.pools)], dim=1))
+        """(N, C, H, W) → (N, C', H, W)."""
+        pooled = [pool(x) for pool in self.pools]
+        fused: Tensor = self.fuse(torch.cat([x, *pooled], dim=1))  # (N, 4 C, H, W) before the fusion
         return fused
 
 
 class DecoderLevel(nn.Module):
-    """Nearest-neighbour enlargement by 2 and a 2x2 convolution, the skip beside it, and 3x3 convolutions."""
+    """Nearest-neighbour enlargement by 2 and a 2x2 convolution, the skip concatenated, and 3x3 convolutions."""
 
-    def __init__(self, inward: int, channels: int, convs: int) -> None:
+    def __init__(self, channels_in: int, channels: int, convs: int) -> None:
         super().__init__()
-        self.up = nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), convolution(inward, channels, 2))
-        widths = [2 * channels] + [channels] * convs
-        self.convs = nn.Sequential(*(convolution(a, b, 3) for a, b in itertools.pairwise(widths)))
+        self.up = nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), convolution(channels_in, channels, 2))
+        self.convs = nn.Sequential()
+        for index in range(convs):
+            self.convs.append(convolution(channels if index else 2 * channels, channels, 3))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """(N, inward, H, W) and (N, channels, 2H, 2W) → (N, channels, 2H, 2W)."""
+        """(N, C, H, W) and skip (N, C', 2H, 2W) → (N, C', 2H, 2W)."""
         joined: Tensor = self.convs(torch.cat([skip, self.up(x)], dim=1))
         return joined
 
 
 class DehazingNet(nn.Module):
-    """What both networks share: five encoder levels of doubling width, pyramid pooling, four decoder levels, tanh.
+    """The frame of both networks: five encoder levels of doubling width, pyramid pooling, four decoder levels, tanh.
 
     Args:
-        encoder: One module a level; level i gives ``width * 2**i`` channels.
+        encoder: One module per level; level i has ``width * 2**i`` output channels.
         width: Channels of the first level.
         convs: 3x3 convolutions of a decoder level.
-        dropout: Share dropped of the fourth level's output, which is skip and input of the fifth alike, and of the
-            pyramid's.
+        dropout: Share of values dropped in training from the output of the fourth level, both as a skip and as the
+            input of the fifth, and from the pyramid's.
     """
 
     def __init__(self, encoder: list[nn.Module], width: int, convs: int, dropout: float) -> None:
@@ -107,7 +108,7 @@ class DehazingNet(nn.Module):
         self.hint = convolution(deepest, deepest // 2, 1)
         self.spp = PyramidPooling(deepest // 2, deepest)
         self.spp_dropout = nn.Dropout(dropout)
-        self.decoder = nn.ModuleList(DecoderLevel(2 * c, c, convs) for c in reversed(widths[:-1]))
+        self.decoder = nn.ModuleList(DecoderLevel(2 * channels, channels, convs) for channels in reversed(widths[:-1]))
         self.head = nn.Conv2d(width, 3, 1)
         self.apply(_he_normal)
 
@@ -132,16 +133,18 @@ def student(
     Args:
         width: Channels of the first level; they double with each of the five.
         blocks: Pooling transformer blocks of an encoder level.
-        ratio: How much a block widens between its 1x1 convolutions.
+        ratio: How many times wider a block is between its 1x1 convolutions.
         convs: 3x3 convolutions of a decoder level.
         dropout: See ``DehazingNet``.
         channels: Of the input: RGB and the haze map.
     """
     encoder: list[nn.Module] = []
-    for outward in (width * 2**i for i in range(LEVELS)):
-        mixers = (PoolingTransformerBlock(outward, ratio) for _ in range(blocks))
-        encoder.append(nn.Sequential(convolution(channels, outward, 3), *mixers))
-        channels = outward
+    for level in range(LEVELS):
+        level_width = width * 2**level
+        modules: list[nn.Module] = [convolution(channels, level_width, 3)]
+        modules += [PoolingTransformerBlock(level_width, ratio) for _ in range(blocks)]
+        encoder.append(nn.Sequential(*modules))
+        channels = level_width
     return DehazingNet(encoder, width, convs, dropout)
 
 
@@ -155,16 +158,18 @@ def teacher(width: int = 64, convs: int = 3, dropout: float = 0.5, channels: int
         channels: Of the input: RGB and the haze map.
     """
     encoder: list[nn.Module] = []
-    for outward in (width * 2**i for i in range(LEVELS)):
-        encoder.append(nn.Sequential(*(convolution(channels if i == 0 else outward, outward, 3) for i in range(convs))))
-        channels = outward
+    for level in range(LEVELS):
+        level_width = width * 2**level
+        convolutions = [convolution(channels if index == 0 else level_width, level_width, 3) for index in range(convs)]
+        encoder.append(nn.Sequential(*convolutions))
+        channels = level_width
     return DehazingNet(encoder, width, convs, dropout)
 
 
 def _he_normal(module: nn.Module) -> None:
-    """Keras's he_normal for weights, zeros for biases."""
+    """Initialise weights as Keras's he_normal, and biases by zeros."""
     if isinstance(module, nn.Conv2d):
-        deviation = math.sqrt(2 / module.weight[0].numel()) / _TRUNCATED
+        deviation = math.sqrt(2 / module.weight[0].numel()) / _TRUNCATED_STD
         nn.init.trunc_normal_(module.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -1,4 +1,4 @@
-"""EDSR: conv, residual blocks without batch norm, conv, pixel shuffle. Teacher 256 channels x 32, student 64 x 32.
+"""EDSR: residual blocks without batch norm, and pixel shuffle. Teacher 256 channels x 32 blocks, student 64 x 32.
 
 Source: B. Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPR workshops 2017,
 arXiv 1707.02921; the student's size is that of S. Li et al., arXiv 2404.02573 (inferred). State-dict keys are
@@ -15,7 +15,7 @@ from edgekd.networks.pixel_shuffle import PixelShuffleNet
 
 
 class ResidualBlock(nn.Module):
-    """conv, ReLU, conv, scaled by ``res_scale``, and the input added back."""
+    """Convolution, ReLU, convolution, scaled by ``res_scale``, plus the input."""
 
     def __init__(self, channels: int, res_scale: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""MobileNetV3 taught by Swin: leaf-disease classes from one picture. Teacher Swin-L, student MobileNetV3-Large.
+"""Swin teaches MobileNetV3: leaf-disease classes from one image. Teacher Swin-L, student MobileNetV3-Large.
 
 Source: S. Mugisha, R. Kisitu, F. Tushabe, "Hybrid Knowledge Transfer through Attention and Logit Distillation for
 On-Device Vision Systems in Agricultural IoT", arXiv 2504.16128 (2025). Z. Liu et al., "Swin Transformer: Hierarchical
@@ -9,9 +9,9 @@ State-dict keys are timm's for the teacher (``swin_large_patch4_window7_224``, `
 torchvision's for the student (``mobilenet_v3_large``, ``mobilenet_v3_small``), so that their published weights load;
 where the classes are not ImageNet's 1000, ``head.fc`` and ``classifier.3`` have another size.
 
-Taps, the same at every size but for the number of blocks:
+Feature layers for distillation, the same at every size but for the number of blocks:
 
-- ``stages.0`` to ``stages.3`` of the teacher: what each stage gives, (N, C, H, W) although Swin computes (N, H, W, C).
+- ``stages.0`` to ``stages.3`` of the teacher: the output of each stage, (N, C, H, W) although Swin uses (N, H, W, C).
 - ``layers.S.blocks.B.attn.attn_drop.map`` of the teacher: that block's softmax attention as a map, (N, 1, H, W).
 - ``features.N`` of the student. Strides 16 and 32 end at ``features.12`` and ``features.15`` of Large, ``features.8``
   and ``features.11`` of Small.
@@ -46,11 +46,11 @@ def teacher(
 
     Args:
         classes: How many there are.
-        image: Height and width of the pictures, pixels; Swin's windows and masks are made for one size.
-        embed: Channels of the first stage; each next one doubles them. A head has 32, or all where there are fewer.
+        image: Height and width of the images, pixels; Swin's windows and masks are built for one size.
+        embed: Channels of the first stage; each further one doubles them. A head has 32, or all where there are fewer.
         depths: Blocks of each stage.
         window: Side of an attention window, tokens.
-        drop_path: Share of residual branches dropped in training, growing from 0 at the first block.
+        drop_path: Share of residual branches dropped in training, increasing from 0 at the first block.
     """
     if not re.fullmatch(r"[1-9]\d*(-[1-9]\d*)*", depths):
         raise InputError(f'network.teacher.depths = {depths!r}; numbers of blocks like "2-2-6-2" were expected')
@@ -81,8 +81,8 @@ def student(
         variant: "large" or "small".
         width: Factor on every number of channels.
         dropout: Before the last layer, in training.
-        norm_momentum: Of batch norm's running statistics. torchvision's value remembers the last 100 steps; short runs
-            from scratch, whose weights move fast, need 0.1.
+        norm_momentum: Of batch norm's running statistics. torchvision's value averages over 100 steps; short runs from
+            scratch, whose weights change fast, need 0.1.
     """
     if variant not in _VARIANTS:
         raise UnknownName.among("network.student.variant", variant, _VARIANTS)
@@ -94,16 +94,16 @@ def student(
 
 
 class Swin(SwinTransformer):
-    """timm's Swin with places to tap: (N, 3, S, S) float32 → (N, classes) logits."""
+    """timm's Swin with feature layers: (N, 3, S, S) float32 → (N, classes) logits."""
 
     def __init__(self, **sizes: Any) -> None:
         super().__init__(**sizes)
         self.stages = nn.ModuleList(nn.Identity() for _ in self.layers)
         for block in self.modules():
             if isinstance(block, SwinTransformerBlock):
-                # The fused kernel never holds the attention that AttentionMap is made of.
+                # The fused kernel does not expose the attention that AttentionMap needs.
                 block.attn.fused_attn = False
-                block.attn.attn_drop = WatchedDropout(block)
+                block.attn.attn_drop = ObservedDropout(block)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, 3, S, S) → (N, S/32, S/32, C), normalised."""
@@ -114,23 +114,23 @@ class Swin(SwinTransformer):
         return features
 
 
-class WatchedDropout(nn.Dropout):
-    """A block's dropout of its attention, which shows ``map`` the attention as it goes by."""
+class ObservedDropout(nn.Dropout):
+    """A block's dropout of its attention, which also passes the attention to ``map``."""
 
     def __init__(self, block: SwinTransformerBlock) -> None:
         super().__init__(block.attn.attn_drop.p)
         self.map = AttentionMap(block)
 
     def forward(self, attention: Tensor) -> Tensor:
-        """(N * windows, heads, M, M) → the same; exporters drop the map, which nothing uses."""
+        """(N * windows, heads, M, M) → the same; exporters remove the map, whose output nothing uses."""
         self.map(attention)
         return super().forward(attention)
 
 
 class AttentionMap(nn.Module):
-    """How much each token is looked at: the softmax attention, mean over heads and queries, put back in its place.
+    """The attention that each token receives: softmax attention, averaged over heads and queries, as an image.
 
-    A window's values add up to 1, whatever is in it, so what the map tells lies within windows.
+    The values of every window add up to 1, so the map compares tokens within a window, not windows.
     """
 
     def __init__(self, block: SwinTransformerBlock) -> None:
@@ -140,8 +140,9 @@ class AttentionMap(nn.Module):
 
     def forward(self, attention: Tensor) -> Tensor:
         """(N * windows, heads, M, M) float, M = tokens of a window, rows adding up to 1 → (N, 1, H, W)."""
-        (high, wide), (h, w) = self.size, self.window
-        rows, columns = math.ceil(high / h), math.ceil(wide / w)
-        looked_at = attention.mean(dim=(1, 2)).view(-1, rows, columns, h, w)
-        shifted = looked_at.permute(0, 1, 3, 2, 4).reshape(-1, 1, rows * h, columns * w)[..., :high, :wide]
+        (height, width), (h, w) = self.size, self.window
+        rows, columns = math.ceil(height / h), math.ceil(width / w)
+        received = attention.mean(dim=(1, 2)).view(-1, rows, columns, h, w)
+        padded = received.permute(0, 1, 3, 2, 4).reshape(-1, 1, rows * h, columns * w)
+        shifted = padded[..., :height, :width]  # (N, 1, H, W): Swin pads to whole windows
         return torch.roll(shifted, self.shift, dims=(2, 3)) if any(self.shift) else shifted

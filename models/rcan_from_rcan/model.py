@@ -17,7 +17,7 @@ SQUEEZE = 16
 
 
 class ChannelAttention(nn.Module):
-    """Each channel times a factor 0..1 that two 1x1 convolutions make of all channels' means."""
+    """Multiplies each channel by a factor 0..1 that two 1x1 convolutions compute from all channels' means."""
 
     def __init__(self, channels: int, squeeze: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class ChannelAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """RCAB: conv, ReLU, conv, channel attention, and the input added back."""
+    """RCAB: convolution, ReLU, convolution, channel attention, plus the input."""
 
     def __init__(self, channels: int, squeeze: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Block(nn.Module):
 
 
 class Group(nn.Module):
-    """Blocks, a convolution, and the group's input added back."""
+    """Blocks, a convolution, plus the group's input."""
 
     def __init__(self, channels: int, blocks: int, squeeze: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Group(nn.Module):
 
 def _rcan(channels: int, groups: int, blocks: int, scale: int, pixel_range: float) -> nn.Module:
     if channels < SQUEEZE:
-        raise InputError(f"channels = {channels} in [network]; {SQUEEZE} or more were expected by RCAN's attention")
+        raise InputError(f"channels = {channels} in [network]; {SQUEEZE} or more were expected, for RCAN's attention")
 
     def body() -> nn.Module:
         return nn.Sequential(*(Group(channels, blocks, SQUEEZE) for _ in range(groups)))

@@ -10,12 +10,15 @@ from pathlib import Path
 
 FILE_LINES, FUNCTION_LINES, PARAMETERS = 400, 60, 6
 CLOCK_ROOM = "edgekd/core/clock.py"
+LIBRARY = ("edgekd/pipeline/library.py", "edgekd/pipeline/training.py")
 DOORS = ("edgekd/agent.py", "edgekd/cli/__init__.py")
 JUNK_DRAWER = re.compile(r"^_?(utils?|commons?|helpers?|misc|base|managers?|handlers?|tools?)$")
 CLOCKS = re.compile(r"^(time|perf_counter|monotonic|process_time|thread_time|clock_gettime)(_ns)?$|^default_timer$")
 ARRAYS = re.compile(r"\b(NDArray|ndarray|Tensor|Array|FloatArray)\b")
 # Folders in which one file is one variant.
 FAMILIES = "backends cli formats layouts methods preprocessing schemes sensors targets tasks".split()
+# A shape: (N, C, H, W), (n,), (*leading, 3), () or (...).
+SHAPE = re.compile(r"\((?:[\w*.]+,\s?[^()]*|\.\.\.|)\)")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -74,12 +77,14 @@ def function_size(source: Source) -> list[str]:
 
 
 def parameter_count(source: Source) -> list[str]:
-    # A verb's parameters are its command line; typer reads them from the signature.
+    # A command's parameters are its command line, which typer reads from the signature; a verb of the public library
+    # has the same ones, by keyword.
     return [
         f"{source.name}:{f.lineno} {f.name} has {count} parameters, {PARAMETERS} are allowed; make a config of them"
         for f in functions(source.tree)
         if (count := len(parameters(f))) > PARAMETERS
         and not (source.name.startswith("edgekd/cli/") and f.name == "command")
+        and not (source.name in LIBRARY and not f.name.startswith("_"))
     ]
 
 
@@ -122,6 +127,25 @@ def array_shapes(source: Source) -> list[str]:
                     f"{source.name}:{function.lineno} {function.name}: Args must say the shape of {parameter.arg}"
                 )
     return found
+
+
+def array_functions(source: Source) -> list[tuple[str, bool]]:
+    """List the public functions that take or return arrays, and whether their docstring gives a shape."""
+    found = []
+    for name, function in _public_functions(source.tree):
+        annotations = [parameter.annotation for parameter in parameters(function)] + [function.returns]
+        if any(annotation is not None and ARRAYS.search(ast.unparse(annotation)) for annotation in annotations):
+            has_shape = bool(SHAPE.search(ast.get_docstring(function) or ""))
+            found.append((f"{source.name}:{function.lineno} {name}", has_shape))
+    return found
+
+
+def _public_functions(tree: ast.AST, owner: str = "") -> Iterator[tuple[str, Function]]:
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.ClassDef) and not child.name.startswith("_"):
+            yield from _public_functions(child, f"{child.name}.")
+        elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)) and not child.name.startswith("_"):
+            yield f"{owner}{child.name}", child
 
 
 def annotated(source: Source) -> list[str]:

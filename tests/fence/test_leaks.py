@@ -1,4 +1,4 @@
-"""No tracked file names a machine: no home or absolute path of somebody's, no package host, no key."""
+"""No tracked file contains a path of a private machine, a package host, an address or a secret."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-# Written in pieces, so that this file does not find itself.
+# The patterns are written in pieces, so that they do not match this file.
 LEAKS = {
-    "a path of somebody's machine": r"(?<![\w.~$}/-])/(?:home|Users|root|work" + r")/[\w.-]",
+    "a path of a private machine": r"(?<![\w.~$}/-])/(?:home|Users|root|work" + r")/[\w.-]",
     "a package index": r"--(?:extra-)?index" + r"-url|\bindex" + r"-url\s*=",
     "a package host": r"(?:download\.pytorch|files\.python" + r"hosted|pypi\.[a-z]+\.[a-z]+|pypi" + r"\.org/simple)",
     "an address": r"\b(?:10|192\.168|172\.(?:1[6-9]|2\d|3[01]))(?:\.\d{1,3}){2,3}:\d+" + r"\b",
@@ -20,7 +20,7 @@ LEAKS = {
 
 
 def tracked(root: Path) -> list[Path]:
-    """List what is, or would be, committed."""
+    """List the files that are committed, or would be by `git add`."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -90,6 +90,17 @@ def test_errors_carry_a_value(house: list[Source]) -> None:
     assert len(bare) <= 0.2 * len(every), bare
 
 
+def test_array_functions_give_shapes(house: list[Source]) -> None:
+    every = [found for source in house for found in rules.array_functions(source)]
+    bare = [where for where, has_shape in every if not has_shape]
+    assert len(bare) <= 0.1 * len(every), bare
+
+
+def test_what_counts_as_a_shape() -> None:
+    text = 'def f(x: NDArray) -> int:\n    """Take (N, 3)."""\ndef g(x: Tensor) -> int:\n    """Take it (later)."""\n'
+    assert rules.array_functions(Source("a.py", text)) == [("a.py:1 f", True), ("a.py:3 g", False)]
+
+
 def test_what_counts_as_a_value() -> None:
     text = 'raise E(f"found {x}")\nraise E("no")\nraise E.among("task", x, y)\nraise\nraise x'
     assert rules.raises(Source("a.py", text)) == [("a.py:1", True), ("a.py:2", False), ("a.py:3", True)]

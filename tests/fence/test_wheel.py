@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekd.core.artifact import Artifact, save_manifest, sha256_of
+from edgekd.core.artifact import Artifact, publish
 from edgekd.core.tensor import TensorSpec
 from edgekd.results.result import read_result
 
@@ -116,9 +116,8 @@ def test_doctor_beside_numpy_alone(board: Path) -> None:
 
 def test_build_and_bench_beside_numpy_alone(board: Path, tmp_path: Path) -> None:
     onnx = tmp_path / "m.onnx"
-    onnx.write_bytes(b"read by its manifest alone")
     specs = (TensorSpec("x", (1, 3, 4, 4), "float32"),)
-    save_manifest(Artifact("onnx", onnx, sha256_of(onnx), specs, specs))
+    publish(Artifact("onnx", onnx, inputs=specs, outputs=specs), "a network")
     engine, result = tmp_path / "m.engine", tmp_path / "result.json"
     done = agent(board, "build", str(onnx), "--backend", "null", "-o", str(engine))
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The system's Chromium, driven over a pipe by the standard library: no port, no driver, no network.
+"""The system's Chromium, driven over a pipe with the standard library: no port, no driver, no network.
 
 Source: Chrome DevTools Protocol, https://chromedevtools.github.io/devtools-protocol/; of ``--remote-debugging-pipe``,
 chromium, content/public/common/content_switches: messages are JSON, each ended by a zero byte, in on descriptor 3 and
@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-_PATIENCE = 120  # seconds without a word: the machine may be loaded
+_PATIENCE_S = 120.0  # without a message: the machine may be loaded
 _FLAGS = (
     *("--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--hide-scrollbars", "--mute-audio", "--disable-dev-shm-usage"),
-    # Root has no sandbox; nothing but our own page is opened, and no name is resolved.
+    # root cannot have a sandbox; only our own page is opened, and no host name is resolved.
     *("--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe"),
 )
 
 
 def found() -> str | None:
-    """Return where a Chromium is, None where there is none."""
+    """Return the path of a Chromium, None without one."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -36,7 +36,7 @@ class Tab:
     """One Chromium with one tab.
 
     Attributes:
-        events: What the browser told unasked, in order: (method, params).
+        events: The browser's events in order, (method, params) each.
     """
 
     def __init__(self, executable: str, profile: Path) -> None:
@@ -62,30 +62,39 @@ class Tab:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Ask for one thing and wait for the answer. Raises RuntimeError where it is refused."""
+        """Call a method and return its result.
+
+        Raises:
+            RuntimeError: The browser answered with an error, or ended.
+            TimeoutError: The browser sent nothing for too long.
+        """
         self._sent += 1
         message: dict[str, Any] = {"id": self._sent, "method": method, "params": params}
         if self._session:
             message["sessionId"] = self._session
         _write(self._out, json.dumps(message).encode() + b"\0")
-        answer = self._until(lambda told: told.get("id") == self._sent)
+        answer = self._until(lambda message: message.get("id") == self._sent)
         if "error" in answer:
             raise RuntimeError(f"{method}: {answer['error']}")
         return dict(answer["result"])
 
     def open(self, url: str) -> None:
-        """Go to ``url`` and wait until it has loaded."""
+        """Open ``url`` and wait until it has loaded."""
         self.events.clear()
         self.call("Page.navigate", url=url)
         self.wait("Page.loadEventFired")
 
     def wait(self, method: str, holds: Callable[[dict[str, Any]], bool] = lambda _: True) -> None:
-        """Wait for an event, or find it among those that came."""
+        """Wait for an event, unless it is among those that have arrived."""
         if not any(name == method and holds(params) for name, params in self.events):
-            self._until(lambda told: told.get("method") == method and holds(told["params"]))
+            self._until(lambda message: message.get("method") == method and holds(message["params"]))
 
     def run(self, script: str) -> Any:
-        """Return what ``script``, an expression or a promise of one, comes to. Raises RuntimeError where it throws."""
+        """Return the value of ``script``, an expression or a promise of one.
+
+        Raises:
+            RuntimeError: It throws.
+        """
         found = self.call(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
         )
@@ -94,7 +103,7 @@ class Tab:
         return found["result"].get("value")
 
     def size(self, width: int, height: int = 800, *, is_dark: bool = False) -> None:
-        """Make the window so wide, and let the page draw itself again."""
+        """Resize the window, and wait until the page has drawn itself again."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
@@ -103,7 +112,7 @@ class Tab:
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
 
     def close(self) -> None:
-        """End the browser, and wait for it."""
+        """End the browser and wait for it."""
         self._session = ""
         try:
             self.call("Browser.close")
@@ -111,30 +120,30 @@ class Tab:
             os.close(self._out)
             os.close(self._in)
             try:
-                self._process.wait(_PATIENCE)
+                self._process.wait(_PATIENCE_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
 
     def _until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Read messages until one holds; the others are kept as events."""
+        """Read messages until one satisfies ``holds`` and return it; events are kept."""
         while True:
             while b"\0" in self._rest:
                 line, _, self._rest = self._rest.partition(b"\0")
-                told: dict[str, Any] = json.loads(line)
-                if "method" in told:
-                    self.events.append((told["method"], told["params"]))
-                if holds(told):
-                    return told
-            if not select.select([self._in], [], [], _PATIENCE)[0]:
-                raise TimeoutError(f"Chromium said nothing for {_PATIENCE} s")
+                message: dict[str, Any] = json.loads(line)
+                if "method" in message:
+                    self.events.append((message["method"], message["params"]))
+                if holds(message):
+                    return message
+            if not select.select([self._in], [], [], _PATIENCE_S)[0]:
+                raise TimeoutError(f"Chromium sent nothing for {_PATIENCE_S:.0f} s")
             if not (data := os.read(self._in, 1 << 20)):
                 raise RuntimeError(f"Chromium ended with {self._process.wait()}")
             self._rest += data
 
 
 def _high(descriptor: int) -> int:
-    """Move a descriptor out of the way of 3 and 4."""
+    """Move a descriptor away from 3 and 4, which the browser needs."""
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
     os.close(descriptor)
     return moved

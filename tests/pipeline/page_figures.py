@@ -1,4 +1,4 @@
-"""Whether a page's figures are those of its JSON, at the rounding they are shown with."""
+"""Whether the figures on a page are those of its JSON, at the rounding they are shown with."""
 
 from __future__ import annotations
 
@@ -9,42 +9,44 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgekd.results.result import STAGES
+from edgekd.report.tables import SPEEDUP_HEAD
+from edgekd.results.result import END_TO_END
 
 MIB = 1024 * 1024
 POWERS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?:e([-+]?\d{1,3})\b)?(?: ([kMGT])(?!\w))?")
-# Which figures of a candidate a column shows; any other column may show any of them.
+# Column → paths of the figures it shows; a column that is not listed may show any of its candidate's.
 COLUMNS = {
     "params": r"\.parameters$", "MACs": r"\.macs$",
     "ONNX MiB": r"onnx_(bytes|mib)$", "peak MiB": r"\.peak_memory_bytes$",
     **{f"p{p} ms": rf"\.p{p}_ms$" for p in (50, 90, 95, 99)},
-    "per s": r"\.throughput_per_s$", "vs first (95 %)": r"\.speedup\.",
+    "samples/s": r"\.throughput_per_s$", SPEEDUP_HEAD: r"\.speedup\.",
     "samples": r"\.spread\.count$", "mean ms": r"\.mean$", "median ms": r"\.median$",
     "MAD ms": r"\.mad$", "CV %": r"\.cv$",
     "min ms": r"\.least$", "max ms": r"\.most$", "fences ms": r"_fence$",
-    **{f"{stage.replace('_', ' ')} ms": rf"\.stages\.medians_ms\.{stage}$" for stage in STAGES},
+    **{f"{stage.replace('_', ' ')} ms": rf"\.end_to_end\.medians_ms\.{stage}$" for stage in END_TO_END},
     "outside": r"\.outside$", "below": r"\.below$", "above": r"\.above$",
 }  # fmt: skip
-# What the words around the charts and tables speak of.
-SPOKEN = re.compile(
-    r"^\.0\.figures\.\d+\.(p50_ms|p99_ms|throughput_per_s|score|stages\.(around|speedup|medians_ms\.end_to_end))"
+# Paths of the figures that sentences, tiles and lists use.
+IN_SENTENCES = re.compile(
+    r"^\.0\.figures\.\d+\.(p50_ms|p99_ms|throughput_per_s|score|end_to_end\.(outside_share|speedup|medians_ms\.end_to_end))"
     r"|\.comparisons\.\d+\.(speedup|differences|ratios\.(parameters|onnx_bytes|peak_memory_bytes)$)"
     r"|\.result\.(conditions|baseline_accuracy)|\.candidates\.\d+\.(accuracy|inputs|onnx_bytes|peak_memory_bytes)"
-    r"|\.nodes\.\d+\.((sum|measured)_ms|bars\.\d+\.(ms|share|of))$"
+    r"|\.nodes\.\d+\.((sum|measured)_ms|bars\.\d+\.(ms|share|nodes))$"
+    r"|^\.0\.stages\.\d+\.(seconds|share)$"
     r"|\.warmup_iterations$|\.cost\.parameters$|\.facts\.(engine_|int8_)?convolutions$|\.(confidence|fence|shares)"
 )
-# Raw samples are drawn as dots, never written; figures of single pictures stand in captions, which are strings.
-UNSAID = (
+# Raw samples are drawn as dots and never written; scores of single pictures are in captions, which are strings.
+NEVER_WRITTEN = (
     "blocks_ns",
-    "stages_ns",
-    "watched",
-    "yardstick",
+    "end_to_end_ns",
+    "block_conditions",
+    "reference_workload",
     "accuracy_per_sample",
     "baseline_per_sample",
     "axes",
     "samples",
-    "look",
+    "focus",
 )
 
 
@@ -53,12 +55,12 @@ class Shown:
     """One text on the page.
 
     Attributes:
-        text: As it stands there.
-        paths: Where in the JSON its figures are from, if it says so.
+        text: The text.
+        paths: Paths of its figures in the JSON, if the page names them.
         drawn: Whether it is part of a chart.
-        section: The heading above it.
-        row: First cell of the row of a table that it stands in, "" for none.
-        column: The head of its column.
+        section: Heading of its section.
+        row: First cell of its table row, "" outside tables.
+        column: Head of its table column, "" outside tables.
     """
 
     text: str
@@ -70,7 +72,7 @@ class Shown:
 
 
 def misfits(shown: Sequence[Shown], data_text: str) -> list[str]:
-    """Return what on the page is no figure of its JSON; the page's own word for where one is from must be right."""
+    """Return the figures on the page that are not in its JSON, or not at the path that the page names."""
     data = json.loads(data_text)
     strings = sorted({text for text in _strings(data) if len(text) > 2}, key=len, reverse=True)
     names = [candidate["name"] for candidate in data["result"]["candidates"]]
@@ -78,23 +80,20 @@ def misfits(shown: Sequence[Shown], data_text: str) -> list[str]:
     found = []
     for one in shown:
         if one.paths:
-            wrong = _unlike(one, data, names)
+            wrong = _mismatches(one, data, names)
         else:
             known = everywhere
             if one.drawn or one.section == "Pictures":
                 known = data["frames"] if not one.drawn else []
-            elif one.row in names and one.section != _ENGINES:
+            elif one.row in names and one.section != "Engines":
                 known = _known_of(one.row, one.column, data)
             wrong = [t for t, value, half in _numbers(_without(one.text, strings)) if not _among(value, half, known)]
         found += [f"{one.section}: {one.text!r} of {' '.join(one.paths) or one.row or 'the page'}: {w}" for w in wrong]
     return found
 
 
-_ENGINES = "Engines: what each library accepted"
-
-
-def _unlike(one: Shown, data: Any, names: Sequence[str]) -> list[str]:
-    """Compare the figures of a text with the places that it names, in their order."""
+def _mismatches(one: Shown, data: Any, names: Sequence[str]) -> list[str]:
+    """Compare the figures of a text with those at the paths it names, in their order."""
     text = _without(one.text, sorted([*names, data["metric"]["words"]], key=len, reverse=True))
     values = [_at(data, path) for path in one.paths]
     if isinstance(values[0], str):
@@ -108,17 +107,17 @@ def _unlike(one: Shown, data: Any, names: Sequence[str]) -> list[str]:
 
 
 def _known_of(name: str, column: str, data: Any) -> list[float]:
-    """Return what may stand in a candidate's row of a table, in one column."""
+    """Return the figures that a candidate's row may hold in one column."""
     index = [candidate["name"] for candidate in data["result"]["candidates"]].index(name)
     # The first candidate's own speed-up is written as 1.
-    if index == 0 and "vs first" in column:
+    if index == 0 and column == SPEEDUP_HEAD:
         return [1.0]
     parts = [data["figures"][index], data["result"]["candidates"][index]]
     return list(_forms(parts, data, re.compile(COLUMNS.get(column, ""))))
 
 
 def _known(data: Any) -> list[float]:
-    """Return what may stand in sentences, tiles and lists: every figure, and what counting and subtracting makes."""
+    """Return the figures that sentences, tiles and lists may hold: those of the JSON, counts, sums and differences."""
     result, metric = data["result"], data["metric"]
     runs = [run for candidate in result["candidates"] for run in candidate["runs"]]
     counted: list[float] = [len(result["candidates"]), len(runs), sum(not run.get("is_steady", True) for run in runs)]
@@ -129,13 +128,14 @@ def _known(data: Any) -> list[float]:
     counted += Counter(row["backend"] for row in result["engines"]).values()
     counted += Counter(row["backend"] for row in result["engines"] if row["ok"]).values()
     places = [i + 1 for links in data["lineage"].values() for i in range(len(links))]
+    counted.append(sum(stage["seconds"] for stage in data["stages"]))
     if metric["baseline"] is not None:
         counted += [abs(f["score_shown"] - metric["baseline"]) for f in data["figures"] if f["score_shown"] is not None]
-    return [*_forms([data], data, SPOKEN), *counted, *places]
+    return [*_forms([data], data, IN_SENTENCES), *counted, *places]
 
 
 def _forms(parts: Any, data: Any, wanted: re.Pattern[str]) -> Iterator[float]:
-    """Every number in ``parts`` whose path is ``wanted``, in each form that people are shown it in."""
+    """Yield every number in ``parts`` whose path is ``wanted``, in each unit that the page shows it in."""
     scale = data["metric"]["scale"]
     for path, value in _leaves(parts):
         if not wanted.search(path):
@@ -143,7 +143,7 @@ def _forms(parts: Any, data: Any, wanted: re.Pattern[str]) -> Iterator[float]:
         yield abs(value)
         if "bytes" in path:
             yield value / MIB
-        if path.endswith((".cv", ".around", ".share")):
+        if path.endswith((".cv", ".outside_share", ".share")):
             yield 100 * value
         if "accuracy" in path or "differences" in path:
             yield abs(value) * scale
@@ -154,7 +154,7 @@ def _forms(parts: Any, data: Any, wanted: re.Pattern[str]) -> Iterator[float]:
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            if key not in UNSAID or (key == "samples" and not isinstance(item, list)):
+            if key not in NEVER_WRITTEN or (key == "samples" and not isinstance(item, list)):
                 yield from _leaves(item, f"{path}.{key}")
     elif isinstance(value, list):
         for i, item in enumerate(value):
@@ -177,7 +177,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _without(text: str, strings: Sequence[str]) -> str:
-    # A name that had no room ends in "…".
+    # A name that was too long ends in "…".
     if text.endswith("…") and any(known.startswith(text[:-1]) for known in strings):
         return ""
     for known in filter(None, strings):
@@ -186,7 +186,7 @@ def _without(text: str, strings: Sequence[str]) -> str:
 
 
 def _numbers(text: str) -> Iterator[tuple[str, float, float]]:
-    """Every number of a text: as written, its value, and half of what its last digit counts."""
+    """Yield every number of a text: as written, its value, and half a unit of its last digit."""
     for found in NUMBER.finditer(text):
         digits, exponent, power = found.groups()
         unit = POWERS.get(power, 1.0) * 10.0 ** int(exponent or 0)

@@ -35,9 +35,9 @@ def edgekd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     def run(*arguments: str | Path) -> tuple[int, str]:
         capsys.readouterr()
         code = _run([str(argument) for argument in arguments])
-        said = capsys.readouterr().err
-        assert "Traceback" not in said, said
-        return code, said
+        error = capsys.readouterr().err
+        assert "Traceback" not in error, error
+        return code, error
 
     return run
 
@@ -85,10 +85,10 @@ def test_bad_onnx(edgekd: Command, tmp_path: Path, kind: str, verb: str) -> None
     (tmp_path / "in").mkdir()
     path = BAD_ONNX[kind](tmp_path / "in" / "bad.onnx")
     before = path.read_bytes()
-    code, said = edgekd(verb, path, *(() if verb == "show" else ("-o", tmp_path / "out")))
-    assert code == 2, said
-    assert said.strip().splitlines()[-1].startswith("edgekd: ")
-    assert "bad.onnx" in said
+    code, error = edgekd(verb, path, *(() if verb == "show" else ("-o", tmp_path / "out")))
+    assert code == 2, error
+    assert error.strip().splitlines()[-1].startswith("edgekd: ")
+    assert "bad.onnx" in error
     assert path.read_bytes() == before
     assert not [p for p in (tmp_path / "out").rglob("*") if p.name != ".lock" and p.is_file()]
 
@@ -101,26 +101,27 @@ def test_missing_files(edgekd: Command) -> None:
         ("compare", "no.json"),
         ("bench", "no.engine"),
     ):
-        code, said = edgekd(*words)
-        assert code == 2, said
-        assert words[1] in said
+        code, error = edgekd(*words)
+        assert code == 2, error
+        assert words[1] in error
 
 
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("quantize.shceme=int8", ["quantize.shceme", "did you mean 'scheme'"]),
-        ("quantize.scheme=int3", ["int3", "int8", "fp16"]),
+        ("quantize.shcemes=int8", ["quantize.shcemes", "did you mean 'schemes'"]),
+        ("quantize.schemes=['int3']", ["int3", "int8", "fp16"]),
         ("quantize.schemes=fp16", ["quantize.schemes", "list"]),
-        ("bench.blocks=many", ["bench.blocks", "'many'", "integer"]),
+        ("bench.min_rounds=many", ["bench.min_rounds", "'many'", "integer"]),
         ("build.target=nintendo", ["nintendo", "orin_nano_8gb"]),
         ("build.backends=['tensorrt_rxt']", ["tensorrt_rxt", "did you mean 'tensorrt_rtx'"]),
         ("bench.backend=null", ["null", "build.backends"]),
         ("distill.student.method=magic", ["magic", "logits"]),
         ("pair.task=cooking", ["cooking", "super_resolution"]),
         ("nonsense", ["nonsense", "KEY=VALUE"]),
-        ("bench.blocks=0", ["bench.blocks = 0", "1 or more"]),
-        ("quantize.percentile=200", ["quantize.percentile = 200", "1 to 100"]),
+        ("bench.min_rounds=0", ["bench.min_rounds = 0", "1 or more"]),
+        ("quantize.options.int9={}", ["int9", "int8"]),
+        ("quantize.percentile=99", ["quantize.percentile", "quantize.options.int8.percentile"]),
         ("export.shape=[1,3,0,4]", ["export.shape", "1 or more"]),
         ("task.scale=two", ["task.scale = 'two'", "2 to 8"]),
         ("task.scale=0", ["task.scale = 0", "2 to 8"]),
@@ -128,17 +129,17 @@ def test_missing_files(edgekd: Command) -> None:
     ],
 )
 def test_bad_recipe_key(edgekd: Command, tmp_path: Path, override: str, words: list[str]) -> None:
-    code, said = edgekd("run", tiny_pair(tmp_path / "pair"), "-o", tmp_path / "out", "--set", override)
-    assert code == 2, said
+    code, error = edgekd("run", tiny_pair(tmp_path / "pair"), "-o", tmp_path / "out", "--set", override)
+    assert code == 2, error
     for word in words:
-        assert word in said
+        assert word in error
     assert not list(tmp_path.glob("out/*/*"))
 
 
 def test_unknown_pair_lists_the_pairs(edgekd: Command) -> None:
-    code, said = edgekd("run", "edsr_from_esdr")
+    code, error = edgekd("run", "edsr_from_esdr")
     assert code == 2
-    assert "did you mean 'edsr_from_edsr'" in said
+    assert "did you mean 'edsr_from_edsr'" in error
 
 
 def test_checkpoint_that_needs_unpickling_is_refused_and_not_run(edgekd: Command, tmp_path: Path) -> None:
@@ -150,9 +151,9 @@ def test_checkpoint_that_needs_unpickling_is_refused_and_not_run(edgekd: Command
 
     path = tmp_path / "evil.pt"
     torch.save({"model": Trap()}, path, pickle_module=pickle)
-    code, said = edgekd("run", pair, "-o", tmp_path / "out", "--set", f"pair.student={path}")
+    code, error = edgekd("run", pair, "-o", tmp_path / "out", "--set", f"pair.student={path}")
     assert code == 2
-    assert "never unpickles" in said
+    assert "never unpickles" in error
     assert not trap.exists()
 
 
@@ -161,20 +162,20 @@ def test_checkpoint_of_another_architecture_names_the_keys(edgekd: Command, tmp_
     save_file(
         {"0.weight": torch.zeros(12, 3, 3, 3), "1.scale": torch.zeros(1)}, pair / "weights" / "teacher.safetensors"
     )
-    code, said = edgekd("run", pair, "-o", tmp_path / "out")
+    code, error = edgekd("run", pair, "-o", tmp_path / "out")
     assert code == 2
-    assert "missing 0.bias" in said
-    assert "unexpected 1.scale" in said
+    assert "missing 0.bias" in error
+    assert "unexpected 1.scale" in error
 
 
 def test_lone_checkpoint_needs_its_module(edgekd: Command, tmp_path: Path) -> None:
     save_file({"w": torch.zeros(1)}, tmp_path / "w.safetensors")
-    code, said = edgekd("run", tmp_path / "w.safetensors")
+    code, error = edgekd("run", tmp_path / "w.safetensors")
     assert code == 2
-    assert "--module" in said
-    code, said = edgekd("run", tmp_path / "w.safetensors", "--module", "no.such:thing")
+    assert "--module" in error
+    code, error = edgekd("run", tmp_path / "w.safetensors", "--module", "no.such:thing")
     assert code == 2
-    assert "no.such" in said
+    assert "no.such" in error
 
 
 def _with_text(folder: Path) -> None:
@@ -208,16 +209,18 @@ def _cut_short(folder: Path) -> None:
 def test_bad_pictures(edgekd: Command, tmp_path: Path, spoil: Callable[[Path], None], word: str) -> None:
     folder = pictures(tmp_path / "pictures")
     spoil(folder)
-    code, said = edgekd("run", tiny_onnx(tmp_path / "net.onnx"), "--images", folder, "-o", tmp_path / "out")
-    assert code == 2, said
-    assert word in said
+    code, error = edgekd(
+        "run", tiny_onnx(tmp_path / "net.onnx"), "--calibration-images", folder, "-o", tmp_path / "out"
+    )
+    assert code == 2, error
+    assert word in error
 
 
 def test_output_that_cannot_be_written(edgekd: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    code, said = edgekd("run", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "file" / "out")
+    code, error = edgekd("run", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "file" / "out")
     assert code == 2
-    assert "cannot write" in said
+    assert "cannot write" in error
     assert (tmp_path / "file").read_text() == "in the way"
 
 
@@ -227,33 +230,33 @@ def test_output_that_cannot_be_written(edgekd: Command, tmp_path: Path) -> None:
         (("--set", "distill.student.batch_size=0"), "distill.student.batch_size = 0; 1 or more"),
         (("--set", "distill.student.steps=-1"), "distill.student.steps = -1; 1 or more"),
         (("--set", "distill.student.learning_rate=nan"), "distill.student.learning_rate = nan"),
-        (("--role", "pupil"), "'pupil' is neither teacher nor student"),
+        (("--role", "pupil"), "role 'pupil' is neither teacher nor student"),
         (("-o", "file"), "cannot write"),
     ],
 )
 def test_distill_with_wrong_settings(edgekd: Command, tmp_path: Path, words: tuple[str, ...], says: str) -> None:
     (tmp_path / "file").write_text("in the way")
     pair = tiny_pair(tmp_path / "pair")
-    code, said = edgekd("distill", pair, "--data", pair / "pictures", "--set", "distill.student.steps=1", "-q", *words)
-    assert code == 2, said
-    assert says in said
+    code, error = edgekd("distill", pair, "--data", pair / "pictures", "--set", "distill.student.steps=1", "-q", *words)
+    assert code == 2, error
+    assert says in error
 
 
 def test_adaptation_refuses_settings_that_it_would_put_aside(edgekd: Command, tmp_path: Path) -> None:
     pair = tiny_pair(tmp_path / "pair")
-    adapt = ("distill", pair, "--images", pair / "pictures", "-q", "--set")
-    code, said = edgekd(*adapt, "distill.student.steps=1")
-    assert code == 2, said
-    assert "set distill.adapt.steps" in said
+    adapt = ("distill", pair, "--unlabeled-images", pair / "pictures", "-q", "--set")
+    code, error = edgekd(*adapt, "distill.student.steps=1")
+    assert code == 2, error
+    assert "set distill.adapt.steps" in error
 
 
 def test_bench_says_before_measuring_that_it_cannot_write(edgekd: Command, tmp_path: Path) -> None:
     assert edgekd("build", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "net.engine")[0] == 0
     (tmp_path / "file").write_text("in the way")
-    code, said = edgekd("bench", tmp_path / "net.engine", "-o", tmp_path / "file" / "result.json")
+    code, error = edgekd("bench", tmp_path / "net.engine", "-o", tmp_path / "file" / "result.json")
     assert code == 2
-    assert "timing" not in said
-    assert "cannot write" in said
+    assert "timing" not in error
+    assert "cannot write" in error
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir() or os.geteuid() != 0, reason="needs root, to mount a small tmpfs")
@@ -266,9 +269,9 @@ def test_full_disk_keeps_what_was_there(edgekd: Command, tmp_path: Path) -> None
         old = disk / "net.simplified.onnx"
         old.write_text("old")
         (disk / "filler").write_bytes(bytes(4096 * ((os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize) // 4096)))
-        code, said = edgekd("build", tiny_onnx(tmp_path / "net.onnx"), "-o", old)
-        assert code == 3, said
-        assert "no space left" in said
+        code, error = edgekd("build", tiny_onnx(tmp_path / "net.onnx"), "-o", old)
+        assert code == 3, error
+        assert "no space left" in error
         assert old.read_text() == "old"
         assert not list(disk.glob(".*tmp*"))
     finally:
@@ -277,9 +280,9 @@ def test_full_disk_keeps_what_was_there(edgekd: Command, tmp_path: Path) -> None
 
 def test_two_runs_in_one_folder(edgekd: Command, tmp_path: Path) -> None:
     with locked(tmp_path / "out"):
-        code, said = edgekd("run", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "out")
+        code, error = edgekd("run", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "out")
     assert code == 2
-    assert "another edgekd run" in said
+    assert "another edgekd run" in error
 
 
 @pytest.mark.parametrize("library", ["onnx", "onnxruntime", "onnxsim"])
@@ -298,9 +301,9 @@ def test_changed_file_is_noticed(edgekd: Command, tmp_path: Path) -> None:
     assert edgekd("build", tiny_onnx(tmp_path / "net.onnx"), "-o", tmp_path / "net.engine")[0] == 0
     with (tmp_path / "net.engine").open("ab") as file:
         file.write(b"x")
-    code, said = edgekd("bench", tmp_path / "net.engine")
+    code, error = edgekd("bench", tmp_path / "net.engine")
     assert code == 2
-    assert "changed" in said
+    assert "changed" in error
 
 
 def _mutated(data: bytes, rng: random.Random) -> bytes:
@@ -327,8 +330,8 @@ def test_mutated_onnx(edgekd: Command, tmp_path: Path) -> None:
     refused = 0
     for _ in range(150):
         (tmp_path / "bad.onnx").write_bytes(_mutated(data, rng))
-        code, said = edgekd("build", tmp_path / "bad.onnx", "-o", tmp_path / "out" / "bad.engine", "--backend", "null")
-        assert code in TABLE, said
+        code, error = edgekd("build", tmp_path / "bad.onnx", "-o", tmp_path / "out" / "bad.engine", "--backend", "null")
+        assert code in TABLE, error
         refused += code != 0
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
     assert refused > 50  # or the mutations would prove nothing
@@ -341,8 +344,8 @@ def test_mutated_recipe(edgekd: Command, tmp_path: Path, root: Path) -> None:
     refused = 0
     for _ in range(150):
         (pair / "recipe.toml").write_bytes(_mutated(data, rng))
-        code, said = edgekd("show", pair / "recipe.toml")
-        assert code in TABLE, said
+        code, error = edgekd("show", pair / "recipe.toml")
+        assert code in TABLE, error
         refused += code != 0
     assert refused > 50
 
@@ -352,9 +355,9 @@ def test_changed_manifest_is_noticed_by_every_verb_that_reads_it(edgekd: Command
     manifest = tmp_path / "net.engine.json"
     manifest.write_text(manifest.read_text().replace('"network": {', '"network": 3, "was": {'))
     for verb in ("show", "bench"):
-        code, said = edgekd(verb, tmp_path / "net.engine")
-        assert code == 2, said
-        assert "was changed" in said
+        code, error = edgekd(verb, tmp_path / "net.engine")
+        assert code == 2, error
+        assert "was changed" in error
 
 
 def test_mutated_manifest(edgekd: Command, tmp_path: Path) -> None:
@@ -364,8 +367,8 @@ def test_mutated_manifest(edgekd: Command, tmp_path: Path) -> None:
     refused = 0
     for _ in range(150):
         manifest.write_bytes(_mutated(data, rng))
-        code, said = edgekd("show", tmp_path / "net.engine", "--json")
-        assert code in TABLE, said
+        code, error = edgekd("show", tmp_path / "net.engine", "--json")
+        assert code in TABLE, error
         refused += code != 0
     assert refused > 50
     assert (tmp_path / "net.engine").read_bytes() == engine

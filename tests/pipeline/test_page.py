@@ -1,4 +1,4 @@
-"""The page as a browser shows it: every figure on it is in its JSON, it asks nobody for anything, it fits a phone."""
+"""The page in a browser: every figure on it is in its JSON, it requests nothing, and it fits a phone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edgekd.report.formats import html
 from edgekd.results.result import read_result
 from tests.pipeline import chromium
 from tests.pipeline.page_figures import Shown, misfits
-from tests.unit.report.example_result import agreeing, bare, pictures
-from tests.unit.report.formats.test_html import EVIL, evil
+from tests.unit.report.example_result import agreeing, bare, previews, timed_stages
+from tests.unit.report.hostile_result import HOSTILE, hostile
 
 BASELINE = Path("benchmarks/baselines/workstation/edsr_from_edsr.json")
 PHONE, DESKTOP = 390, 1100
-# Every text a reader meets, and whatever says where its figures are from; details are opened before.
+# Every text on the page, with the paths of its figures where the page names them; details are opened before.
 COLLECT = """(() => {
   document.querySelectorAll("details").forEach((box) => (box.open = true));
   const found = [], walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
@@ -50,8 +50,8 @@ def tab(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recorded(root):
-    """The real result that the README shows, of seven processes; the pictures are made up."""
-    return html.render(read_result(root / BASELINE), pictures())
+    """The page of the result that the README shows, of seven processes, with made-up pictures."""
+    return html.render(read_result(root / BASELINE), previews())
 
 
 def show(tab, text, folder, width=DESKTOP):
@@ -63,19 +63,19 @@ def show(tab, text, folder, width=DESKTOP):
 
 
 def complaints(tab):
-    """What the console would show, and whatever was asked for beside the page itself."""
+    """Return the console's messages, and every request beside the page itself."""
     found = []
-    for method, told in tab.events:
+    for method, params in tab.events:
         if method == "Runtime.exceptionThrown":
-            found.append(str(told["exceptionDetails"]["exception"]))
-        elif method == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
-            found.append(told["entry"]["text"])
+            found.append(str(params["exceptionDetails"]["exception"]))
+        elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+            found.append(params["entry"]["text"])
         elif method == "Runtime.consoleAPICalled":
-            found.append(f"console: {told['type']}")
-        elif method == "Network.requestWillBeSent" and not told["request"]["url"].startswith(
+            found.append(f"console: {params['type']}")
+        elif method == "Network.requestWillBeSent" and not params["request"]["url"].startswith(
             ("file:", "data:", "blob:")
         ):
-            found.append(f"asked for {told['request']['url']}")
+            found.append(f"request for {params['request']['url']}")
     return found
 
 
@@ -84,7 +84,7 @@ def too_wide(tab):
 
 
 def unknown(tab):
-    """Figures on the page as it stands that its JSON does not hold."""
+    """Return the figures on the page that its JSON does not hold."""
     found = tab.run(COLLECT)
     shown = [Shown(**one) for one in found["shown"]]
     assert len(shown) > 50, "the page is empty"
@@ -92,7 +92,7 @@ def unknown(tab):
 
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
-def test_every_figure_is_in_the_json_and_nothing_is_asked_for(tab, recorded, tmp_path, width):
+def test_every_figure_is_in_the_json_and_nothing_is_requested(tab, recorded, tmp_path, width):
     show(tab, recorded, tmp_path, width)
     assert unknown(tab) == []
     assert not too_wide(tab)
@@ -104,14 +104,14 @@ def test_every_figure_is_in_the_json_and_nothing_is_asked_for(tab, recorded, tmp
 
 
 def unscored():
-    """One score that is infinite, as of equal pictures, and one that is none."""
+    """Make a result with one score that is infinite, as of equal pictures, and one that is NaN."""
     candidates = list(agreeing().candidates)
     for at, score in ((0, float("inf")), (2, float("nan"))):
         candidates[at] = replace(candidates[at], accuracy={**candidates[at].accuracy, "agreement_miou": score})
     return replace(agreeing(), candidates=tuple(candidates))
 
 
-@pytest.mark.parametrize("make", [bare, evil, unscored], ids=["bare", "hostile", "unscored"])
+@pytest.mark.parametrize("make", [bare, hostile, unscored, timed_stages])
 def test_odd_results_are_drawn_too(tab, tmp_path, make):
     result = make()
     show(tab, html.render(result), tmp_path, PHONE)
@@ -157,15 +157,15 @@ def test_a_request_an_error_and_an_overflow_are_found(tab, recorded, tmp_path):
 
 
 def test_the_download_is_the_embedded_result_and_edgekd_reads_it(tab, root, tmp_path):
-    """Of a file with everything in it that must be escaped: what comes out is what went in, to the byte."""
+    """The file holds everything that must be escaped, and is downloaded to the byte."""
     path = tmp_path / "result.json"
     given = read_result(root / BASELINE)
-    path.write_text(replace(given, title=f"{EVIL}\\u003c \\ → é", notes=("\\\\<&>",)).to_json(), encoding="utf-8")
+    path.write_text(replace(given, title=f"{HOSTILE}\\u003c \\ → é", notes=("\\\\<&>",)).to_json(), encoding="utf-8")
     show(tab, html.render_file(path), tmp_path)
     folder = tmp_path / "downloads"
     tab.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder), eventsEnabled=True)
     tab.run("document.getElementById('download').click()")
-    tab.wait("Browser.downloadProgress", lambda told: told["state"] == "completed")
+    tab.wait("Browser.downloadProgress", lambda params: params["state"] == "completed")
     (file,) = folder.iterdir()
     assert file.name == "result.json"
     assert file.read_bytes() == path.read_bytes()
@@ -177,20 +177,20 @@ def test_the_download_is_the_embedded_result_and_edgekd_reads_it(tab, root, tmp_
 
 def test_the_slider_is_moved_by_key_and_by_pointer(tab, recorded, tmp_path):
     show(tab, recorded, tmp_path, PHONE)
-    edge = "document.querySelector('.stage').style.getPropertyValue('--edge')"
-    said = "document.querySelector('.slider input').getAttribute('aria-valuetext')"
-    assert (tab.run(edge), tab.run(said)) == ("50%", "bicubic on 50 % of the picture")
+    divider = "document.querySelector('.stage').style.getPropertyValue('--divider')"
+    label = "document.querySelector('.slider input').getAttribute('aria-valuetext')"
+    assert (tab.run(divider), tab.run(label)) == ("50%", "bicubic covers 50 % of the picture")
     tab.run("document.querySelector('.slider input').focus()")
     for kind in ("keyDown", "keyUp"):
         tab.call("Input.dispatchKeyEvent", type=kind, key="ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39)
-    assert (tab.run(edge), tab.run(said)) == ("51%", "bicubic on 51 % of the picture")
+    assert (tab.run(divider), tab.run(label)) == ("51%", "bicubic covers 51 % of the picture")
     x, y = tab.run(
         "(() => { const stage = document.querySelector('.stage'); stage.scrollIntoView();"
         " const box = stage.getBoundingClientRect(); return [box.left + box.width / 4, box.top + box.height / 2]; })()"
     )
     tab.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
     tab.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
-    assert tab.run(edge) == "25%"
+    assert tab.run(divider) == "25%"
     tab.run(
         "(() => { const right = document.querySelectorAll('.choices select')[1]; right.value = '1';"
         " right.dispatchEvent(new Event('change')); })()"
@@ -210,7 +210,7 @@ def test_a_tap_on_the_chart_reads_another_percentile(tab, recorded, tmp_path):
     assert "p99_ms" in tab.run("document.querySelector('#ecdf .figures b').dataset.figure")
 
 
-def test_without_scripts_the_words_the_tables_and_the_provenance_stand(tab, recorded, tmp_path):
+def test_without_scripts_the_sentences_the_tables_and_the_provenance_are_there(tab, recorded, tmp_path):
     tab.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
         page = tmp_path / "report.html"
@@ -221,9 +221,9 @@ def test_without_scripts_the_words_the_tables_and_the_provenance_stand(tab, reco
         tab.call("Emulation.setScriptExecutionDisabled", value=False)
     for words in (
         "faster than the teacher",
-        "All figures",
-        "What was compared",
-        "Where it comes from",
+        "All measurements",
+        "CPU governor",
+        "Provenance",
         "need JavaScript",
     ):
         assert words in text

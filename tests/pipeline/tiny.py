@@ -25,8 +25,8 @@ shape = [1, 3, 24, 24]
 backends = ["onnxruntime"]
 [bench]
 processes = 1
-blocks = 2
-budget_s = 5.0
+min_rounds = 2
+budget_s = 1.0
 block_ms = 1.0
 warmup_ms = 1.0
 """

@@ -1,4 +1,4 @@
-"""A simulated NVML driver, which the sensors and the watch both read."""
+"""A simulated NVML driver for the tests of the sensors and of the watch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 _NVML = r"""
 #include <stdlib.h>
 static unsigned long long energy = 7000;
-static int is(const char *word) { const char *said = getenv("SIMULATED_NVML"); return said && *said == *word; }
+static int is(const char *letter) { const char *state = getenv("SIMULATED_NVML"); return state && *state == *letter; }
 int nvmlInit_v2(void) { return is("d") ? 9 : 0; }
 int nvmlShutdown(void) { return 0; }
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) { *device = &energy; return index; }
@@ -32,7 +32,11 @@ const char *nvmlErrorString(int code) { return code == 3 ? "Not Supported" : cod
 
 @pytest.fixture(scope="session")
 def simulated_nvml(tmp_path_factory) -> str:
-    """Build a library with NVML's signatures: ctypes calls it as it would the driver's."""
+    """Build a library with NVML's signatures, which ctypes calls as it would the driver's, and return its path.
+
+    The first letter of the environment variable SIMULATED_NVML is its state: "d", the driver does not start; "j", as a
+    Jetson's GPU it supports nothing; "p", it reports power and no energy; "l", the card is lost.
+    """
     folder = tmp_path_factory.mktemp("nvml")
     (folder / "nvml.c").write_text(_NVML)
     command = ["cc", "-shared", "-fPIC", "-o", str(folder / "libnvidia-ml.so.1"), str(folder / "nvml.c")]

@@ -1,8 +1,8 @@
-"""High-resolution pictures → (LR, HR) training patches, degraded by the bicubic resizing that MATLAB does."""
+"""High-resolution images: random (LR, HR) patches, with the LR side made by MATLAB's bicubic resizing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from edgekd.core.errors import InputError, RecipeError
 from edgekd.datasets.item import Item
-from edgekd.datasets.pictures import read_picture, read_pictures
+from edgekd.datasets.pictures import PictureCache, read_pictures
 from edgekd.tasks import super_resolution
 
-# LR pixels around a patch that its own depend on: the cubic kernel is 2 wide; the rest is slack.
+Picture = NDArray[np.uint8]
+
+# LR pixels around a patch that its own pixels depend on: the cubic kernel reaches 2; the rest is slack.
 _MARGIN = 4
-_MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class Config:
 
     Attributes:
         patch: Side of an LR patch, pixels.
-        augment: Whether patches are flipped and turned by quarters.
-        memory_mib: How much of the pictures stays in memory; the rest is read from disk each time.
+        augment: Whether patches are mirrored and turned by quarters.
+        memory_mib: How much of the decoded images stays in memory; the rest is read from disk each time.
     """
 
     patch: int = 48
@@ -42,87 +43,92 @@ class Config:
 
 
 class Training:
-    """Random aligned patches of all pictures in some folders, each picture as likely as its area.
+    """Random aligned patches of all images, each image as likely as its area.
 
-    A sample is a function of (seed, index) alone, so that any split of a batch over processes, and any resume, sees
-    the same data.
+    A sample depends on (seed, index) alone: a resumed run, and any split of a batch over processes, reads the same
+    data.
     """
 
     def __init__(self, folders: Sequence[Path], config: Config, options: Mapping[str, Any], seed: int) -> None:
-        """Read all pictures once, and keep what ``memory_mib`` holds.
+        """Read all images once, and keep as many as ``memory_mib`` holds.
 
         Args:
-            folders: Folders of pictures.
+            folders: Folders of images.
             config: Patch size, augmentation, memory.
             options: The task's: ``scale``.
-            seed: Of the sampling.
+            seed: Of all random numbers, 0 or more.
 
         Raises:
-            InputError: A folder or picture is unusable, or every picture is smaller than a patch.
+            InputError: A folder or an image is unusable, or every image is smaller than a patch.
         """
         self.config, self.options, self.seed = config, dict(options), seed
         self.scale = super_resolution.scale_of(options)
         self.paths: list[Path] = []
-        self._kept: dict[Path, NDArray[np.uint8]] = {}
-        sizes, found, free = [], 0, config.memory_mib * _MIB
-        for path, image in (picture for folder in folders for picture in read_pictures(folder)):
-            found += 1
-            low = (image.shape[0] // self.scale, image.shape[1] // self.scale)
-            if min(low) < config.patch:
-                continue
-            self.paths.append(path)
-            sizes.append(low)
-            if image.nbytes <= free:
-                self._kept[path] = image
-                free -= image.nbytes
-        if not sizes:
+        self._cache = PictureCache(config.memory_mib)
+        lr_areas, count = [], 0
+        for folder in folders:
+            for path, image in read_pictures(folder):
+                count += 1
+                lr_height, lr_width = image.shape[0] // self.scale, image.shape[1] // self.scale
+                if min(lr_height, lr_width) < config.patch:
+                    continue  # a few small images must not stop a training on a large folder
+                self.paths.append(path)
+                lr_areas.append(float(lr_height * lr_width))
+                self._cache.add(path, image)
+        if not self.paths:
             raise InputError(
-                f"none of {found} pictures in {', '.join(map(str, folders))} is at least "
-                f"{config.patch * self.scale} pixels on each side; give larger pictures or a smaller patch"
+                f"none of {count} images in {', '.join(map(str, folders))} is at least {config.patch * self.scale} "
+                "pixels on each side; give larger images or a smaller patch"
             )
-        areas = np.array(sizes, float).prod(axis=1)
-        self.share = np.cumsum(areas / areas.sum())
+        # A uniform number is looked up here: image i is drawn with the probability of its share of the area.
+        self._cumulative_share = np.cumsum(np.array(lr_areas) / np.sum(lr_areas))
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return sample ``index``: LR (3, p, p) and HR (3, s*p, s*p), float32 0..1, flipped and turned at random."""
+        """Return sample ``index``: LR (3, p, p) and HR (3, s*p, s*p), float32 0..1, mirrored and turned at random."""
         rng = np.random.default_rng((self.seed, index))
-        path = self.paths[min(int(np.searchsorted(self.share, rng.random())), len(self.paths) - 1)]
-        high = self._kept[path] if path in self._kept else read_picture(path)
-        low_size = (size // self.scale for size in high.shape[:2])
-        y, x = (int(rng.integers(size - self.config.patch + 1)) for size in low_size)
-        flip, turns = bool(rng.integers(2)), int(rng.integers(4))
-        lr, hr = self._patch(high, y, x)
+        image_index = int(np.searchsorted(self._cumulative_share, rng.random()))
+        # The last share may round to less than 1.
+        hr_image = self._cache.read(self.paths[min(image_index, len(self.paths) - 1)])
+        y = int(rng.integers(hr_image.shape[0] // self.scale - self.config.patch + 1))
+        x = int(rng.integers(hr_image.shape[1] // self.scale - self.config.patch + 1))
+        # Drawn even without augmentation, so that both see the same patches.
+        mirror, quarter_turns = bool(rng.integers(2)), int(rng.integers(4))
+        lr, hr = self._patch(hr_image, y, x)
         if self.config.augment:
-            lr, hr = (np.rot90(patch[:, ::-1] if flip else patch, turns) for patch in (lr, hr))
+            if mirror:
+                lr, hr = lr[:, ::-1], hr[:, ::-1]
+            lr, hr = np.rot90(lr, quarter_turns), np.rot90(hr, quarter_turns)
         return super_resolution.preprocess(lr, self.options), super_resolution.preprocess(hr, self.options)
 
-    def _patch(self, high: NDArray[np.uint8], y: int, x: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Cut the LR patch at (y, x) and its HR one: the whole picture's degradation, done on its surroundings alone.
+    def _patch(self, hr_image: Picture, y: int, x: int) -> tuple[Picture, Picture]:
+        """Cut the LR patch at (y, x) and its HR patch; only the surroundings of the patch are degraded.
 
-        Aligned cuts have the whole picture's phases, and a cut that ends at its border is mirrored as it is.
+        The result is that of degrading the whole image: cuts at multiples of the scale keep the kernel's phase, and
+        cuts at the image's border are mirrored there as the whole image is.
         """
-        s, p = self.scale, self.config.patch
-        height, width = (size // s for size in high.shape[:2])
+        scale, side = self.scale, self.config.patch
+        lr_height, lr_width = hr_image.shape[0] // scale, hr_image.shape[1] // scale
         top, left = max(0, y - _MARGIN), max(0, x - _MARGIN)
-        bottom, right = min(height, y + p + _MARGIN), min(width, x + p + _MARGIN)
-        low, _ = super_resolution.degrade(high[top * s : bottom * s, left * s : right * s], self.options)
-        lr = low[y - top : y - top + p, x - left : x - left + p]
-        return lr, high[y * s : (y + p) * s, x * s : (x + p) * s]
+        bottom, right = min(lr_height, y + side + _MARGIN), min(lr_width, x + side + _MARGIN)
+        surroundings = hr_image[top * scale : bottom * scale, left * scale : right * scale]
+        degraded, _ = super_resolution.degrade(surroundings, self.options)
+        lr = degraded[y - top : y - top + side, x - left : x - left + side]
+        return lr, hr_image[y * scale : (y + side) * scale, x * scale : (x + side) * scale]
 
 
-def validation(folders: Sequence[Path], config: Config, options: Mapping[str, Any]) -> list[Item]:
-    """Read whole pictures: ``seen`` is the LR one, ``truth`` the HR one cropped to a multiple of the scale.
+def validation(folders: Sequence[Path], config: Config, options: Mapping[str, Any]) -> Iterator[Item]:
+    """Yield whole images: ``image`` is the LR one, ``target`` the HR one cropped to a multiple of the scale.
 
     Raises:
-        InputError: A folder or picture is unusable.
+        InputError: A folder or an image is unusable.
     """
-    items = []
-    for path, image in (picture for folder in folders for picture in read_pictures(folder)):
-        if min(image.shape[:2]) < super_resolution.scale_of(options):
-            raise InputError(
-                f"{path} is {image.shape[1]}x{image.shape[0]}; {super_resolution.scale_of(options)} pixels or more on "
-                "each side were expected: take it out of the folder"
-            )
-        seen, truth = super_resolution.degrade(image, options)
-        items.append(Item(path.stem, seen, truth))
-    return items
+    scale = super_resolution.scale_of(options)
+    for folder in folders:
+        for path, hr_image in read_pictures(folder):
+            if min(hr_image.shape[:2]) < scale:
+                raise InputError(
+                    f"{path} is {hr_image.shape[1]}x{hr_image.shape[0]}; {scale} pixels or more on each side were "
+                    "expected: remove it from the folder"
+                )
+            lr, hr = super_resolution.degrade(hr_image, options)
+            yield Item(path.stem, lr, hr)

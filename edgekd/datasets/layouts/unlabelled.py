@@ -1,12 +1,12 @@
-"""A folder of pictures and nothing else: a user's own images, for adaptation to them with the teacher's answers.
+"""A folder of images and nothing else: a user's own images, on which a student imitates its teacher.
 
-There is no truth: the target of each sample is a placeholder, one float32 zero, in whose place the training loop puts
-what the teacher answers. For super-resolution the pictures are low-resolution already and are not degraded.
+There is no ground truth: the target of each sample is a placeholder, one float32 zero, which the training loop replaces
+by the teacher's output. For super-resolution the images already are low-resolution and are not degraded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,23 +17,23 @@ from numpy.typing import NDArray
 from edgekd.core import family
 from edgekd.core.errors import InputError, RecipeError
 from edgekd.datasets.item import Item
-from edgekd.datasets.pictures import read_picture, read_pictures
+from edgekd.datasets.order import EpochOrder
+from edgekd.datasets.pictures import PictureCache, read_pictures
 
-_MIB = 1 << 20
-_ORDER = 1  # keeps the draw of a pass's order apart from the draws of a sample, which are seeded by two numbers
+Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """How pictures become what the network takes.
+    """How an image becomes the network's input.
 
     Attributes:
         task: A file of ``edgekd/tasks/``, whose ``fit`` and ``preprocess`` are used.
-        crop: Height and width of a random cut at the picture's own scale, pixels; (0, 0) takes the whole picture.
-        size: Height and width that the cut is fitted to by the task, pixels; (0, 0) leaves a cut as it is, and fits
-            whole pictures as the task's own options say.
+        crop: Height and width of a random crop at the image's own scale, pixels; (0, 0) takes the whole image.
+        size: Height and width that the task fits the crop to, pixels; (0, 0) leaves a crop as it is, and fits whole
+            images as the task's own options say.
         flip_horizontal, flip_vertical: Shares of the samples that are mirrored.
-        memory_mib: Decoded pictures kept; what is beyond is read again each time.
+        memory_mib: Decoded images kept in memory, MiB; the others are read from disk each time.
     """
 
     task: str = "super_resolution"
@@ -45,10 +45,10 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in ("crop", "size"):
-            high, wide = getattr(self, name)
-            if min(high, wide) < 0 or (high == 0) != (wide == 0):
+            height, width = getattr(self, name)
+            if min(height, width) < 0 or (height == 0) != (width == 0):
                 raise RecipeError(
-                    f"{name} = [{high}, {wide}]; a height and a width in pixels, or [0, 0], were expected"
+                    f"{name} = [{height}, {width}]; a height and a width in pixels, or [0, 0], were expected"
                 )
         for name in ("flip_horizontal", "flip_vertical"):
             if not 0 <= getattr(self, name) <= 1:
@@ -58,90 +58,86 @@ class Config:
 
 
 class Training:
-    """Pictures, or random cuts of them; a pass is a permutation, and a sample a function of (seed, index)."""
+    """Images or random crops of them; an epoch is a permutation, and a sample depends on (seed, index) alone."""
 
     def __init__(self, folders: Sequence[Path], config: Config, options: Mapping[str, Any], seed: int) -> None:
-        """Read all pictures once, and keep what ``memory_mib`` holds.
+        """Read all images once, and keep as many as ``memory_mib`` holds.
 
         Args:
-            folders: Folders of pictures.
-            config: Task, cut, size, mirroring.
+            folders: Folders of images.
+            config: Task, crop, size, mirroring.
             options: The recipe's ``[task]``.
-            seed: Of order, cuts and mirroring, 0 or more.
+            seed: Of order, crops and mirroring, 0 or more.
 
         Raises:
-            InputError: A folder or picture is unusable, or every picture is smaller than a cut.
+            InputError: A folder or an image is unusable, or every image is smaller than a crop.
             UnknownName: There is no such task.
         """
         self.config, self.options, self.seed = config, options, seed
         self.task: Any = family.load("tasks", config.task)
-        self.paths: list[Path] = []
-        self._kept: dict[Path, NDArray[np.uint8]] = {}
-        found, room = 0, config.memory_mib * _MIB
-        for path, picture in (item for folder in folders for item in read_pictures(folder)):
-            found += 1
-            if any(have < want for have, want in zip(picture.shape, config.crop, strict=False)):
-                continue
-            self.paths.append(path)
-            if picture.nbytes <= room:
-                self._kept[path] = picture
-                room -= picture.nbytes
+        self.paths: list[Path] = []  # of the images that are large enough for a crop
+        self._cache = PictureCache(config.memory_mib)
+        crop_height, crop_width = config.crop
+        count = 0
+        for folder in folders:
+            for path, image in read_pictures(folder):
+                count += 1
+                if image.shape[0] < crop_height or image.shape[1] < crop_width:
+                    continue
+                self.paths.append(path)
+                self._cache.add(path, image)
         if not self.paths:
             raise InputError(
-                f"none of {found} pictures in {', '.join(map(str, folders))} is {config.crop[1]}x{config.crop[0]} "
-                "pixels or larger; give larger pictures, or a smaller crop"
+                f"none of {count} images in {', '.join(map(str, folders))} is {crop_width}x{crop_height} pixels or "
+                "larger; give larger images, or a smaller crop"
             )
-        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
-        self._size = self._seen(0).shape
+        self._order = EpochOrder(len(self.paths), seed)
+        # All samples must have this shape to share a batch.
+        self._shape = self._image(0).shape
 
     def __len__(self) -> int:
-        """Pictures a pass."""
+        """Return the number of images, which is the number of samples in an epoch."""
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return sample ``index``: the network's input (C, H, W) float32, and the placeholder, () float32 zero.
 
         Raises:
-            InputError: The task makes this picture another size than the first: they cannot share a batch.
+            InputError: This image and the first have different sizes: they cannot share a batch.
         """
-        seen = self._seen(index)
-        if seen.shape != self._size:
-            sizes = [f"{shape[1]}x{shape[0]}" for shape in (self._size, seen.shape)]
+        image = self._image(index)
+        if image.shape != self._shape:
+            sizes = [f"{shape[1]}x{shape[0]}" for shape in (self._shape, image.shape)]
             raise InputError(
-                f"the pictures have {sizes[0]} and {sizes[1]} pixels; one size was expected, for a batch: give "
+                f"the images have {sizes[0]} and {sizes[1]} pixels; one size was expected, for a batch: set "
                 "distill.adapt.data.crop or distill.adapt.data.size"
             )
-        return self.task.preprocess(seen, self.options), np.zeros((), np.float32)
+        return self.task.preprocess(image, self.options), np.zeros(
+            (), np.float32
+        )  # torch's loader stacks targets, and None cannot be stacked
 
-    def _seen(self, index: int) -> NDArray[np.uint8]:
+    def _image(self, index: int) -> Picture:
         """Return what the task preprocesses for sample ``index``: (H, W, 3) uint8."""
         rng = np.random.default_rng((self.seed, index))
-        path = self.paths[self._which(index)]
-        picture = self._kept[path] if path in self._kept else read_picture(path)
-        high, wide = self.config.crop
-        if high:
-            top, left = (
-                int(rng.integers(have - want + 1)) for have, want in zip(picture.shape, (high, wide), strict=False)
-            )
-            picture = picture[top : top + high, left : left + wide]
+        image = self._cache.read(self.paths[self._order[index]])
+        crop_height, crop_width = self.config.crop
+        if crop_height:
+            top = int(rng.integers(image.shape[0] - crop_height + 1))
+            left = int(rng.integers(image.shape[1] - crop_width + 1))
+            image = image[top : top + crop_height, left : left + crop_width]
+        # Drawn even where the share is 0: options must not shift the random numbers of a sample.
         if rng.random() < self.config.flip_horizontal:
-            picture = picture[:, ::-1]
+            image = image[:, ::-1]
         if rng.random() < self.config.flip_vertical:
-            picture = picture[::-1]
-        if high and not any(self.config.size):
-            return np.ascontiguousarray(picture)
+            image = image[::-1]
         size = self.config.size if any(self.config.size) else None
-        fitted: NDArray[np.uint8] = self.task.fit(picture, None, size, self.options)[0]
+        # The user chose the crop to suit the network, so the task must not resize it.
+        if crop_height and size is None:
+            return np.ascontiguousarray(image)
+        fitted: Picture = self.task.fit(image, None, size, self.options)[0]
         return np.ascontiguousarray(fitted)
 
-    def _which(self, index: int) -> int:
-        """Return the picture of sample ``index``; each pass has an order of its own."""
-        epoch, place = divmod(index, len(self.paths))
-        if self._order[0] != epoch:
-            self._order = epoch, np.random.default_rng((self.seed, epoch, _ORDER)).permutation(len(self.paths))
-        return int(self._order[1][place])
 
-
-def validation(folders: Sequence[Path], config: Config, options: Mapping[str, Any]) -> list[Item]:
-    """Return nothing: pictures without truth score nothing."""
-    return []
+def validation(folders: Sequence[Path], config: Config, options: Mapping[str, Any]) -> Iterator[Item]:
+    """Yield nothing: images without ground truth cannot be scored."""
+    return iter(())

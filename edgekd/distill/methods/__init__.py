@@ -1,1 +1,1 @@
-"""Distillation methods. One method a file."""
+"""Distillation methods: one file is one method. ``edgekd.distill.method`` describes what a file must hold."""

@@ -1,18 +1,19 @@
-"""AttnFD: features refined by CBAM, compared by direction. Student CBAMs stand on side branches and are dropped after.
+"""AttnFD: features refined by CBAM, compared by direction. The student's CBAMs are side branches of training only.
 
 Formula: L = task * criterion(S(x), y) + lambda * sum_i w_i * || s_i / ||s_i|| - t_i / ||t_i|| ||², s_i = BN(Conv1x1(
 CBAM(F_s,i))), t_i the teacher's refined feature; each norm is ONE number over the whole batch tensor (N, C, H, W), so a
 level's term is 2 * lambda * w_i * (1 - cos(s_i, t_i)) of the flattened tensors.
 Source: A. Mansourian et al., "Attention-guided Feature Distillation for Semantic Segmentation", arXiv 2403.05451 (WACV
-workshops 2026 as "Attention as Geometric Transformation"), its loss as the released code has it; CBAM: S. Woo et al.,
-arXiv 1807.06521. The teacher's refinement as its authors say (two valid options: CBAM trained in the teacher's forward
-path, or the parameter-free one); "random" is what their released code amounts to, and a control.
-Differs from the paper: it describes norms by channel, and its authors call the code's one norm correct. Their code
-divides both terms by the batch size once more, which is a factor on the rate (SGD with rate / N and decay * N makes the
-same steps) and is left out here. Connectors are trained all along, and so is the channel part of the student's CBAMs;
-``connectors`` and ``channel_attention`` bring the code's ways back. With several processes a norm is over one's share.
-Floor: the connectors start at random, so a student equal to its teacher pays up to 4 * lambda * w_i a level, beside
-task * criterion; a level that its connector has aligned costs 0.
+workshops 2026 as "Attention as Geometric Transformation"), its loss as in the released code; CBAM: S. Woo et al.,
+arXiv 1807.06521. For the teacher's refinement the authors name two valid options: CBAM trained in the teacher's forward
+path, and the parameter-free form. "random" is what their released code amounts to, and serves as a control.
+Differs from the paper: it describes norms per channel, and its authors call the code's one norm correct. Their code
+divides both terms by the batch size once more, which is a factor on the learning rate (SGD with rate / N and decay * N
+makes the same steps) and is left out here. Connectors are trained throughout, and so is the channel part of the
+student's CBAMs; ``connectors`` and ``channel_attention`` select the code's behaviour. With several processes a norm is
+over each process's slice of the batch.
+Floor: the connectors start at random, so a student equal to its teacher has a loss of up to 4 * lambda * w_i per level,
+plus task * criterion; a level that its connector has aligned adds 0.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.core.errors import RecipeError, nearest
-from edgekd.distill.method import OUTPUT, Setting, Taps
+from edgekd.distill.method import OUTPUT, Features, LossContext, check_not_negative
 from edgekd.networks.cbam import CBAM, parameter_free_cbam
 
 NEEDS_TEACHER = True
-_TINY = 1e-12  # keeps the direction of an all-zero tensor a number
+_MIN_NORM = 1e-12  # an all-zero feature has direction 0, not NaN
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """How features are refined and weighed.
+    """Weights of the terms, and how features are refined.
 
     Attributes:
-        task: Weight of the task's own loss; 0 leaves it out.
-        weight: lambda, of all levels together; 0 leaves them out.
-        levels: Tap → its own weight, 1 where it is not named; 0 leaves the level out.
-        teacher_attention: "in_path": the teacher's taps are its CBAMs' outputs already; "free": refined by the
-            parameter-free form; "random": by CBAMs of random frozen weights.
+        task: Weight of the task's own loss; 0 removes it.
+        weight: lambda, the weight of all levels together; 0 removes them.
+        levels: Feature name → its own weight w_i, 1 where it is not named; 0 removes the level.
+        teacher_attention: "in_path": the teacher's features are its CBAMs' outputs already; "free": the parameter-free
+            form refines them; "random": CBAMs with random frozen weights do.
         student_attention: "none" compares the student's features without CBAM.
         channel_attention: "frozen" leaves the channel part of the student's CBAMs at its random start.
         connectors: "first_epoch" trains them alone for ``first_share`` of the training, then the student without them.
@@ -58,29 +59,30 @@ class Config:
     first_share: float = 0.01
 
     def __post_init__(self) -> None:
-        weights = {"task": self.task, "weight": self.weight, **{f"levels.{k}": v for k, v in self.levels.items()}}
-        for name, value in weights.items():
-            if value < 0:
-                raise RecipeError(f"{name} = {value}; 0 or more was expected")
+        check_not_negative(self, "task", "weight")
+        for name, value in self.levels.items():
+            if not value >= 0:
+                raise RecipeError(f"levels.{name} = {value}; 0 or more was expected")
         if not 0 <= self.first_share < 1:
             raise RecipeError(f"first_share = {self.first_share}; a share from 0 to under 1 was expected")
 
 
-def make_loss(config: Config, setting: Setting) -> nn.Module:
-    """Return the loss; see ``_setting.Loss``.
+def make_loss(config: Config, context: LossContext) -> nn.Module:
+    """Return the loss; see ``method.Loss``.
 
     Raises:
-        RecipeError: There are no taps, ``levels`` names another one, or a tap's features do not lie on one grid.
+        RecipeError: There are no feature layers, ``levels`` names another feature, or a feature differs in size between
+            the networks.
     """
-    return _Loss(config, setting)
+    return _Loss(config, context)
 
 
 class _Level(nn.Module):
-    """One tap: the student's side branch, and how the teacher's feature is refined."""
+    """One feature: the student's side branch, and the refinement of the teacher's feature."""
 
     def __init__(self, config: Config, channels_s: int, channels_t: int) -> None:
         super().__init__()
-        self.free = config.teacher_attention == "free"
+        self.parameter_free = config.teacher_attention == "free"
         self.cbam: nn.Module = CBAM(channels_s) if config.student_attention == "cbam" else nn.Identity()
         if isinstance(self.cbam, CBAM) and config.channel_attention == "frozen":
             self.cbam.channel.requires_grad_(False)
@@ -90,42 +92,45 @@ class _Level(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> _Level:
-        """Set the mode of the student's side; the teacher's CBAM is frozen, its statistics too."""
-        super().train(mode)
+        """Set the mode of the student's side; the teacher's CBAM is frozen, with its statistics."""
+        super().train(mode)  # called by nn.Module.train of the whole loss
         self.cbam_t.eval()
         return self
 
-    def apart(self, feature_s: Tensor, feature_t: Tensor, connector_alone: bool) -> Tensor:
-        """Squared distance of the two directions, 0 to 4, of (N, C, H, W) features."""
-        refined_s = self.cbam(feature_s)
+    def distance(self, feature_s: Tensor, feature_t: Tensor, *, connector_alone: bool) -> Tensor:
+        """Return the squared distance of two features' directions, 0 to 4.
+
+        Args:
+            feature_s: (N, C_s, H, W) float32.
+            feature_t: (N, C_t, H, W) float32.
+            connector_alone: Keep the gradient from the student and its CBAM.
+        """
+        refined_s = self.cbam(feature_s)  # (N, C_s, H, W)
         direction_s = _direction(self.connector(refined_s.detach() if connector_alone else refined_s))
-        refined_t = parameter_free_cbam(feature_t) if self.free else self.cbam_t(feature_t)
+        refined_t = parameter_free_cbam(feature_t) if self.parameter_free else self.cbam_t(feature_t)
         return (direction_s - _direction(refined_t)).square().sum()
 
 
 class _Loss(nn.Module):
-    def __init__(self, config: Config, setting: Setting) -> None:
+    def __init__(self, config: Config, context: LossContext) -> None:
         super().__init__()
-        self.config, self.criterion = config, setting.criterion
-        features = setting.need_features("attnfd")
+        self.config, self.criterion = config, context.criterion
+        names = context.require_features("attnfd")
         for name in config.levels:
-            if name not in features:
-                known = ", ".join(features)
-                raise RecipeError(f"levels.{name}{nearest(name, features)} is no tap; there are: {known}")
-        self.weights = {tap: config.weight * config.levels.get(tap, 1.0) for tap in features}
-        self.taps = tuple(tap for tap, weight in self.weights.items() if weight)
-        levels = []
-        for tap in self.taps:
-            shape_s, shape_t = setting.student[tap], setting.teacher[tap]
-            if len(shape_s) != 4 or len(shape_t) != 4 or shape_s[2:] != shape_t[2:]:
+            if name not in names:
                 raise RecipeError(
-                    f"tap {tap!r} is {shape_s} in the student and {shape_t} in the teacher; (N, C, H, W) of one H and "
-                    "W was expected: name other modules in taps"
+                    f"levels.{name} is not in feature_layers{nearest(name, names)}; one of {', '.join(names)} was "
+                    "expected"
                 )
-            levels.append(_Level(config, shape_s[1], shape_t[1]))
-        self.levels = nn.ModuleList(levels)
+        self.weights = {name: config.weight * config.levels.get(name, 1.0) for name in names}
+        # A level without weight has no side branch either: it would train on nothing.
+        self.feature_names = tuple(name for name, weight in self.weights.items() if weight)
+        self.levels = nn.ModuleList()
+        for name in self.feature_names:
+            shape_s, shape_t = context.map_shapes(name)
+            self.levels.append(_Level(config, shape_s[1], shape_t[1]))
 
-    def forward(self, student: Taps, teacher: Taps, target: Tensor, progress: float) -> dict[str, Tensor]:
+    def forward(self, student: Features, teacher: Features, target: Tensor, progress: float) -> dict[str, Tensor]:
         connector_alone = False
         if self.config.connectors == "first_epoch":
             connector_alone = progress < self.config.first_share
@@ -133,14 +138,16 @@ class _Loss(nn.Module):
                 level.get_submodule("connector").requires_grad_(connector_alone)
         terms = {}
         if self.config.task:
+            # The student gets no gradient from any term while its connectors learn.
             output = student[OUTPUT].detach() if connector_alone else student[OUTPUT]
             terms["task"] = self.config.task * self.criterion(output, target)
-        for tap, level in zip(self.taps, self.levels, strict=True):
-            assert isinstance(level, _Level)
-            apart = level.apart(student[tap], teacher[tap], connector_alone)
-            terms[f"attention_{tap}"] = self.weights[tap] * apart
+        for name, level in zip(self.feature_names, self.levels, strict=True):
+            assert isinstance(level, _Level), "ModuleList does not know its elements' type"
+            distance = level.distance(student[name], teacher[name], connector_alone=connector_alone)
+            terms[f"attention_{name}"] = self.weights[name] * distance
         return terms
 
 
 def _direction(feature: Tensor) -> Tensor:
-    return feature / torch.clamp(torch.linalg.vector_norm(feature), min=_TINY)
+    """Divide (N, C, H, W) by its one norm over the whole batch."""
+    return feature / torch.clamp(torch.linalg.vector_norm(feature), min=_MIN_NORM)

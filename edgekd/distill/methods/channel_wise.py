@@ -1,4 +1,4 @@
-"""Channel-wise distillation: where in the picture each channel is active, compared as a distribution over positions.
+"""Channel-wise distillation: where each channel is active, compared as a probability distribution over positions.
 
 Formula: L = task * criterion(S(x), y) + feature * sum_j D(F_t^j, F_s^j) + logits * D(T(x), S(x)),
 D(t, s) = tau² / C * sum_c KL(softmax(t_c / tau) || softmax(s_c / tau)), softmax over the H * W positions of a channel,
@@ -6,9 +6,9 @@ the mean over the batch.
 Source: C. Shu et al., "Channel-wise Knowledge Distillation for Dense Prediction", ICCV 2021, arXiv 2011.13256, eq. 3
 and 4 (tau = 4; weight 3 for logits, 50 for features); a 1x1 convolution brings the student's channels to the teacher's
 number where they differ.
-Differs from the paper: its logits are those before enlargement; here they are the network's output, at full size. Tap
-the classifier instead, ``logits`` = 0, for the paper's.
-Floor: a student equal to its teacher pays task * criterion; the other terms are 0.
+Differs from the paper: its logits are those before upsampling; here they are the network's output, at full size. For
+the paper's, list the classifier in feature_layers and set logits = 0.
+Floor: a student equal to its teacher has a loss of task * criterion; the other terms are 0.
 """
 
 from __future__ import annotations
@@ -19,20 +19,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgekd.core.errors import RecipeError
-from edgekd.distill.method import OUTPUT, Setting, Shape, Taps
+from edgekd.distill.method import OUTPUT, Features, LossContext, check_not_negative, check_positive
 
 NEEDS_TEACHER = True
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """How much each term weighs, and how soft the distributions are; a weight of 0 leaves its term out.
+    """Weights of the terms, and how soft the distributions are; a weight of 0 removes its term.
 
     Attributes:
-        task: Of the task's own loss.
-        feature: Of every tap.
-        logits: Of the networks' outputs.
+        task: Weight of the task's own loss.
+        feature: Weight of every feature layer's divergence.
+        logits: Weight of the outputs' divergence.
         temperature: tau.
     """
 
@@ -42,58 +41,51 @@ class Config:
     temperature: float = 4.0
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0:
-            raise RecipeError(f"temperature = {self.temperature}; more than 0 was expected")
-        for name in ("task", "feature", "logits"):
-            if getattr(self, name) < 0:
-                raise RecipeError(f"{name} = {getattr(self, name)}; 0 or more was expected")
+        check_positive(self, "temperature")
+        check_not_negative(self, "task", "feature", "logits")
 
 
-def make_loss(config: Config, setting: Setting) -> nn.Module:
-    """Return the loss; see ``_setting.Loss``.
+def make_loss(config: Config, context: LossContext) -> nn.Module:
+    """Return the loss; see ``method.Loss``.
 
     Raises:
-        RecipeError: There are no taps, or a tap's features do not lie on one grid.
+        RecipeError: There are no feature layers, or a feature or the output is not (N, C, H, W) of equal size in both
+            networks.
     """
-    return _Loss(config, setting)
+    return _Loss(config, context)
 
 
 class _Loss(nn.Module):
-    def __init__(self, config: Config, setting: Setting) -> None:
+    def __init__(self, config: Config, context: LossContext) -> None:
         super().__init__()
-        self.config, self.criterion = config, setting.criterion
-        self.taps = setting.need_features("channel_wise") if config.feature else ()
+        self.config, self.criterion = config, context.criterion
+        self.feature_names = context.require_features("channel_wise") if config.feature else ()
         self.adaptors = nn.ModuleList()
-        for tap in self.taps:
-            shape_s, shape_t = setting.student[tap], setting.teacher[tap]
-            _check(f"tap {tap!r}", shape_s, shape_t)
-            same = shape_s[1] == shape_t[1]
-            self.adaptors.append(nn.Identity() if same else nn.Conv2d(shape_s[1], shape_t[1], 1))
-        if config.logits:
-            _check("the output", setting.student[OUTPUT], setting.teacher[OUTPUT])
+        for name in self.feature_names:
+            shape_s, shape_t = context.map_shapes(name)
+            channels_s, channels_t = shape_s[1], shape_t[1]
+            self.adaptors.append(nn.Identity() if channels_s == channels_t else nn.Conv2d(channels_s, channels_t, 1))
+        if config.logits:  # an output without positions, such as (N, C), has no distribution over them
+            context.map_shapes(OUTPUT)
 
-    def forward(self, student: Taps, teacher: Taps, target: Tensor, progress: float) -> dict[str, Tensor]:
+    def forward(self, student: Features, teacher: Features, target: Tensor, progress: float) -> dict[str, Tensor]:
         config, terms = self.config, {}
         if config.task:
             terms["task"] = config.task * self.criterion(student[OUTPUT], target)
         if config.feature:
-            adapted = (adapt(student[tap]) for tap, adapt in zip(self.taps, self.adaptors, strict=True))
-            apart = [self._apart(map_s, teacher[tap]) for tap, map_s in zip(self.taps, adapted, strict=True)]
-            terms["feature"] = config.feature * torch.stack(apart).sum()
+            divergences = []
+            for name, adaptor in zip(self.feature_names, self.adaptors, strict=True):
+                divergences.append(self._divergence(adaptor(student[name]), teacher[name]))
+            terms["feature"] = config.feature * torch.stack(divergences).sum()
         if config.logits:
-            terms["logits"] = config.logits * self._apart(student[OUTPUT], teacher[OUTPUT])
+            terms["logits"] = config.logits * self._divergence(student[OUTPUT], teacher[OUTPUT])
         return terms
 
-    def _apart(self, map_s: Tensor, map_t: Tensor) -> Tensor:
-        """(N, C, H, W) twice → scalar."""
-        log_s, log_t = (functional.log_softmax(m.flatten(2) / self.config.temperature, dim=2) for m in (map_s, map_t))
+    def _divergence(self, feature_s: Tensor, feature_t: Tensor) -> Tensor:
+        """D(t, s) of two (N, C, H, W): a scalar."""
+        temperature = self.config.temperature
+        log_s = functional.log_softmax(feature_s.flatten(2) / temperature, dim=2)  # (N, C, H*W)
+        log_t = functional.log_softmax(feature_t.flatten(2) / temperature, dim=2)
+        # The mean over N and C stands for 1 / C * sum_c, averaged over the batch.
         divergence: Tensor = (log_t.exp() * (log_t - log_s)).sum(dim=2).mean()
-        return divergence * self.config.temperature**2
-
-
-def _check(what: str, shape_s: Shape, shape_t: Shape) -> None:
-    if len(shape_s) != 4 or len(shape_t) != 4 or shape_s[2:] != shape_t[2:]:
-        raise RecipeError(
-            f"{what} is {shape_s} in the student and {shape_t} in the teacher; (N, C, H, W) of one H and W was "
-            "expected: name other modules in taps, or set the term's weight to 0"
-        )
+        return divergence * temperature**2

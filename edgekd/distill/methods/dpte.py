@@ -3,21 +3,21 @@
 Formula: L = recon * (TA(J_s, J) + P(J_s, J)) + d * soft * (TA(J_s, J_t) + P(J_s, J_t))
     + d * hint * mean((adapt(F_s) - F_t)^2) + adversarial * mean(D(J_s)),
 TA(a, b) = mean((W * (a - b))^2), P(a, b) = mean((phi(a) - phi(b))^2), phi = VGG16's block3_conv3 after its ReLU.
-J is the clear picture, J_t and J_s are what the networks give, W = 1 - t of the haze map, d is the share left to the
-teacher, and means are over all elements. adapt is a pooling transformer block, a 1x1 convolution and LeakyReLU(0.1).
-The critic D is trained beside it to make mean(D(J)) - mean(D(J_s)) small; its answers are 0..1, and there is neither
-clipping nor gradient penalty.
+J is the clear picture, J_t and J_s are the networks' outputs, W = 1 - t of the haze map, d is the remaining share of
+the teacher's terms, and means are over all elements. adapt is a pooling transformer block, a 1x1 convolution and
+LeakyReLU(0.1). The critic D is trained alongside to make mean(D(J)) - mean(D(J_s)) small; its outputs are 0..1, and
+there is neither clipping nor gradient penalty.
 Decay: "linear" is d = 1 - progress, the released schedule; "two_stage" is d = max(0, 1 - 2 * progress), stage 1 with
 the teacher and stage 2 with ground truth only, the schedule of the authors' sister network SDDN; "constant" is d = 1.
 
 Source: L. Tran, D. Park, "Distilled Pooling Transformer Encoder for Efficient Realistic Image Dehazing", arXiv
 2412.14220 (2024), its section on distillation, with the weights and schedules of its released code.
-Differs from the paper: progress falls each step, not each epoch. The critic's fakes are this step's own pictures, made
-in train mode, not a second pass in inference mode. VGG16's weights are torchvision's, not Keras's (caffe's), fed -1..1
-alike. perceptual = "pyramid" puts a Laplacian pyramid (P. Burt, E. Adelson, IEEE Transactions on Communications 31(4),
-1983; boxes for its Gaussians) in phi's place, for where no VGG16 weights are at hand.
-Floor: where student and teacher give the same picture the soft terms are 0; the hint's is not, since its adaptor starts
-at random, nor are the terms of the ground truth.
+Differs from the paper: progress advances each step, not each epoch. The critic's fakes are this step's own outputs, in
+train mode, not a second pass in inference mode. VGG16's weights are torchvision's, not Keras's (caffe's); the input
+is -1..1 in both. perceptual = "pyramid" replaces phi by a Laplacian pyramid (P. Burt, E. Adelson, IEEE Transactions on
+Communications 31(4), 1983; box filters for its Gaussians), where no VGG16 weights are available.
+Floor: where student and teacher give the same picture the soft terms are 0; the hint's is not, because its adaptor
+starts at random, nor are the terms of the ground truth.
 """
 
 from __future__ import annotations
@@ -31,30 +31,32 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgekd.core.errors import InputError, RecipeError
-from edgekd.distill.method import INPUT, OUTPUT, Setting, Taps
+from edgekd.distill.method import INPUT, OUTPUT, Features, LossContext, check_not_negative, check_positive
 from edgekd.networks.checkpoint import read_state
 
 NEEDS_TEACHER = True
-HINT = "hint"
-# torchvision's vgg16.features up to block3_conv3: indices of the convolutions, and after which a max-pool follows.
-_VGG_CONVS, _VGG_POOLED = (0, 2, 5, 7, 10, 12, 14), (2, 7)
-_RATIO, _SLOPE = 4, 0.1
-_SCALES = 3
+HINT = "hint"  # the name that the hint must have in feature_layers
+# torchvision's vgg16.features up to block3_conv3: (index of the convolution, its output channels).
+_VGG_CONVOLUTIONS = ((0, 64), (2, 64), (5, 128), (7, 128), (10, 256), (12, 256), (14, 256))
+_VGG_POOLED = (2, 7)  # a max-pool follows these convolutions
+_EXPANSION = 4  # of the transformer block's two 1x1 convolutions
+_SLOPE = 0.1  # of LeakyReLU
+_PYRAMID_LEVELS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Weights of the terms (0 leaves a term out) and how they are made.
+    """Weights of the terms, and how they are made; a weight of 0 removes its term.
 
     Attributes:
         recon, hint, soft, adversarial: As in the formula; the defaults are the last release's.
         pixel, perceptual_weight: Weights of TA and of P within ``recon`` and ``soft``.
-        transmission_aware: Off, W is 1 everywhere.
-        perceptual: "vgg16" needs ``vgg16``; "pyramid" is the stand-in; "none" leaves P out.
+        transmission_aware: Weight pixels by the haze; if false, W is 1 everywhere.
+        perceptual: "vgg16" needs ``vgg16``; "pyramid" replaces it; "none" removes P.
         vgg16: Path of torchvision's vgg16 weights, a .safetensors or .pt state dict.
         decay: Of the teacher's terms, ``hint`` and ``soft``.
         critic_width: Channels of the critic's first level.
-        critic_steps: Of the critic, one on real and one on fake pictures each, before a step of the student.
+        critic_steps: The critic's steps before each step of the student, each on real and on fake pictures.
         critic_learning_rate: Of its Adam (betas 0.9, 0.999).
     """
 
@@ -73,59 +75,55 @@ class Config:
     critic_learning_rate: float = 1e-4
 
     def __post_init__(self) -> None:
-        for name in ("recon", "hint", "soft", "adversarial", "pixel", "perceptual_weight"):
-            if not getattr(self, name) >= 0:
-                raise RecipeError(f"{name} = {getattr(self, name)!r}; a weight of 0 or more was expected")
-        for name in ("critic_width", "critic_steps", "critic_learning_rate"):
-            if not getattr(self, name) > 0:
-                raise RecipeError(f"{name} = {getattr(self, name)!r}; more than 0 was expected")
+        check_not_negative(self, "recon", "hint", "soft", "adversarial", "pixel", "perceptual_weight")
+        check_positive(self, "critic_width", "critic_steps", "critic_learning_rate")
 
     @property
-    def compares_features(self) -> bool:
+    def has_perceptual_term(self) -> bool:
         """Whether P has a part in the loss."""
         return self.perceptual != "none" and self.perceptual_weight > 0 and (self.recon > 0 or self.soft > 0)
 
 
-def make_loss(config: Config, setting: Setting) -> Dpte:
-    """Return the loss.
+def make_loss(config: Config, context: LossContext) -> Dpte:
+    """Return the loss; see ``method.Loss``.
 
     Raises:
-        RecipeError: VGG16's weights are asked for and not given, outputs are no pictures of one size, the input has no
-            haze map, or the tap "hint" is missing or differs in size.
-        InputError: The file of VGG16's weights is unusable.
+        RecipeError: VGG16's weights are needed and no file is named, outputs are not pictures of one size, the input
+            has no haze map, or the feature "hint" is missing or differs in size.
+        InputError: The file of VGG16's weights cannot be used.
     """
-    _check(config, setting)
-    return Dpte(config, setting)
+    _check(config, context)
+    return Dpte(config, context)
 
 
 class Dpte(nn.Module):
-    """The loss, with the adaptor it learns beside the student and the critic it trains itself."""
+    """The loss, with the adaptor that is trained with the student and the critic that it trains itself."""
 
-    def __init__(self, config: Config, setting: Setting) -> None:
+    def __init__(self, config: Config, context: LossContext) -> None:
         super().__init__()
         self.config = config
         self.adaptor: nn.Module | None = None
         if config.hint:
-            self.adaptor = adaptor(setting.student[HINT][1], setting.teacher[HINT][1])
-        self.features: nn.Module | None = None
-        if config.compares_features:
-            self.features = Pyramid() if config.perceptual == "pyramid" else VGG16(Path(config.vgg16))
+            self.adaptor = adaptor(context.student_shapes[HINT][1], context.teacher_shapes[HINT][1])
+        self.perceptual: nn.Module | None = None
+        if config.has_perceptual_term:
+            self.perceptual = Pyramid() if config.perceptual == "pyramid" else VGG16(Path(config.vgg16))
         self.critic: Critic | None = None
         self._optimizers: list[torch.optim.Optimizer] = []
         if config.adversarial:
-            # No gradients but in ``prepare``: the student's step must leave the critic alone.
+            # Gradients only in ``prepare``: the student's step must leave the critic alone.
             self.critic = Critic(config.critic_width).requires_grad_(False)
             self._optimizers = [torch.optim.Adam(self.critic.parameters(), lr=config.critic_learning_rate)]
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
-        """Return the critic's optimizer; the loop trains none of its parameters and checkpoints its state."""
+        """Return the critic's optimizer; see ``method.HasOptimizers``."""
         return self._optimizers
 
-    def prepare(self, student: Taps, teacher: Taps, target: Tensor) -> None:
-        """Train the critic on this step's pictures; called once a step, before the loss.
+    def prepare(self, student: Features, teacher: Features, target: Tensor) -> None:
+        """Train the critic on this step's pictures; see ``method.PreparesStep``.
 
         Args:
-            student: "output" (N, 3, H, W) float32; its graph is left alone.
+            student: "output" (N, 3, H, W) float32.
             teacher: Not used.
             target: (N, 3, H, W) float32, clear pictures.
         """
@@ -140,36 +138,38 @@ class Dpte(nn.Module):
         self._optimizers[0].zero_grad()
         self.critic.requires_grad_(False)
 
-    def forward(self, student: Taps, teacher: Taps, target: Tensor, progress: float) -> dict[str, Tensor]:
-        """Return the terms of one step's loss; see ``_setting.Loss``."""
+    def forward(self, student: Features, teacher: Features, target: Tensor, progress: float) -> dict[str, Tensor]:
+        """Return the loss terms, each a scalar (), of images (N, 3, H, W) float32; see ``method.Loss``."""
         config, output = self.config, student[OUTPUT]
-        left = share_left(config.decay, progress)
+        teacher_share = remaining_share(config.decay, progress)
         haze = 1 - transmission(student[INPUT]) if config.transmission_aware else torch.ones_like(output[:, :1])
-        phi = self.features(output) if self.features is not None else None
+        # Both picture terms need the output's perceptual features; VGG16 is most of the step, so it runs once.
+        perceptual_s = self.perceptual(output) if self.perceptual is not None else None
+        goals = {"recon": (config.recon, target), "soft": (teacher_share * config.soft, teacher[OUTPUT])}
         terms: dict[str, Tensor] = {}
-        for name, weight, truth in (("recon", config.recon, target), ("soft", left * config.soft, teacher[OUTPUT])):
+        for name, (weight, goal) in goals.items():
             if not getattr(config, name):
                 continue
             if config.pixel:
-                terms[name] = weight * config.pixel * transmission_aware(output, truth, haze)
-            if self.features is not None and phi is not None:
-                apart = functional.mse_loss(phi, self.features(truth))
-                terms[f"{name}_perceptual"] = weight * config.perceptual_weight * apart
+                terms[name] = weight * config.pixel * transmission_aware(output, goal, haze)
+            if self.perceptual is not None and perceptual_s is not None:
+                perceptual_error = functional.mse_loss(perceptual_s, self.perceptual(goal))
+                terms[f"{name}_perceptual"] = weight * config.perceptual_weight * perceptual_error
         if self.adaptor is not None:
-            apart = functional.mse_loss(self.adaptor(student[HINT]), teacher[HINT])
-            terms["hint"] = left * config.hint * apart
+            hint_error = functional.mse_loss(self.adaptor(student[HINT]), teacher[HINT])
+            terms["hint"] = teacher_share * config.hint * hint_error
         if self.critic is not None:
             terms["adversarial"] = config.adversarial * self.critic(output).mean()
         return terms
 
 
 def transmission(network_input: Tensor) -> Tensor:
-    """Return t, (N, 1, H, W), of the haze map 2 * (t - 0.5) in channel 3 of (N, 4, H, W) float32."""
+    """Return t, (N, 1, H, W), from the haze map 2 * (t - 0.5) in channel 3 of (N, 4, H, W) float32."""
     return network_input[:, 3:4] / 2 + 0.5
 
 
 def transmission_aware(a: Tensor, b: Tensor, haze: Tensor) -> Tensor:
-    """Return mean((W * (a - b))^2), which counts dense haze more.
+    """Return mean((W * (a - b))^2), in which dense haze counts more.
 
     Args:
         a: (N, 3, H, W) float32.
@@ -179,23 +179,24 @@ def transmission_aware(a: Tensor, b: Tensor, haze: Tensor) -> Tensor:
     return (haze * (a - b)).square().mean()
 
 
-def share_left(decay: str, progress: float) -> float:
-    """Return d, the share of the teacher's terms that is left at ``progress`` 0..1; see the module."""
+def remaining_share(decay: str, progress: float) -> float:
+    """Return d, the share of the teacher's terms that remains at ``progress`` 0..1; see the module."""
     if decay == "constant":
         return 1.0
     return max(0.0, 1 - (2 if decay == "two_stage" else 1) * progress)
 
 
 class _Block(nn.Module):
-    """The network's pooling transformer block, here as the first part of the adaptation branch."""
+    """The network's pooling transformer block, here the first part of the adaptor."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        # eps and momentum are Keras's defaults; it counts momentum the other way round.
-        self.norm1, self.norm2 = (nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01) for _ in range(2))
+        # eps and momentum are Keras's defaults; its momentum 0.99 is torch's 0.01.
+        self.norm1 = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+        self.norm2 = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
         self.pool = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-        self.expand = nn.Conv2d(channels, _RATIO * channels, 1)
-        self.reduce = nn.Conv2d(_RATIO * channels, channels, 1)
+        self.expand = nn.Conv2d(channels, _EXPANSION * channels, 1)
+        self.reduce = nn.Conv2d(_EXPANSION * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.pool(self.norm1(x))
@@ -204,9 +205,9 @@ class _Block(nn.Module):
 
 
 def adaptor(channels_s: int, channels_t: int) -> nn.Sequential:
-    """Return the branch that turns (N, channels_s, H, W) of the student into (N, channels_t, H, W)."""
-    branch = nn.Sequential(_Block(channels_s), nn.Conv2d(channels_s, channels_t, 1), nn.LeakyReLU(_SLOPE))
-    return branch.apply(_he_normal)
+    """Return the module that turns (N, channels_s, H, W) of the student into (N, channels_t, H, W)."""
+    module = nn.Sequential(_Block(channels_s), nn.Conv2d(channels_s, channels_t, 1), nn.LeakyReLU(_SLOPE))
+    return module.apply(_he_normal)
 
 
 class Critic(nn.Module):
@@ -215,22 +216,24 @@ class Critic(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        inward = 3
+        channels = 3
         for level in range(5):
-            outward = width * 2**level
-            layers += [nn.MaxPool2d(2)] if level else []
-            for channels in (inward, outward):
-                layers += [nn.Conv2d(channels, outward, 3, padding=1), nn.ReLU()]
-            layers += [nn.Dropout(0.5)] if level >= 3 else []
-            inward = outward
+            level_channels = width * 2**level
+            if level:
+                layers.append(nn.MaxPool2d(2))
+            layers += [nn.Conv2d(channels, level_channels, 3, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(level_channels, level_channels, 3, padding=1), nn.ReLU()]
+            if level >= 3:  # the two deepest levels have most of the parameters
+                layers.append(nn.Dropout(0.5))
+            channels = level_channels
         self.levels = nn.Sequential(*layers)
-        self.judge = nn.Sequential(nn.Linear(inward, 128), nn.LeakyReLU(_SLOPE), nn.Linear(128, 1), nn.Sigmoid())
+        self.judge = nn.Sequential(nn.Linear(channels, 128), nn.LeakyReLU(_SLOPE), nn.Linear(128, 1), nn.Sigmoid())
         self.apply(_he_normal)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) float32 → (N, 1) float32."""
-        judged: Tensor = self.judge(self.levels(x).mean(dim=(2, 3)))
-        return judged
+        score: Tensor = self.judge(self.levels(x).mean(dim=(2, 3)))
+        return score
 
 
 class VGG16(nn.Module):
@@ -238,10 +241,12 @@ class VGG16(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
+        # A state dict of the whole network or of ``vgg16.features`` alone.
         state = {key.removeprefix("features."): tensor for key, tensor in read_state(path).items()}
-        inward, widths = 3, (64, 64, 128, 128, 256, 256, 256)
-        for layer, outward in zip(_VGG_CONVS, widths, strict=True):
-            for part, shape in (("weight", (outward, inward, 3, 3)), ("bias", (outward,))):
+        channels_in = 3
+        for layer, channels_out in _VGG_CONVOLUTIONS:
+            shapes = {"weight": (channels_out, channels_in, 3, 3), "bias": (channels_out,)}
+            for part, shape in shapes.items():
                 found = state.get(f"{layer}.{part}")
                 if found is None or tuple(found.shape) != shape:
                     what = "nothing" if found is None else list(found.shape)
@@ -249,31 +254,32 @@ class VGG16(nn.Module):
                         f"{path} has {what} at features.{layer}.{part}, {list(shape)} was expected: the state dict of "
                         "torchvision's vgg16"
                     )
-                # Buffers that no checkpoint holds: the file they came from is at hand.
+                # Not persistent: a training's checkpoints need no copy of a file that is there.
                 self.register_buffer(f"{part}{layer}", found.float(), persistent=False)
-            inward = outward
+            channels_in = channels_out
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) float32 → (N, 256, H/4, W/4) float32."""
-        for layer in _VGG_CONVS:
+        for layer, _channels in _VGG_CONVOLUTIONS:
             weight, bias = self.get_buffer(f"weight{layer}"), self.get_buffer(f"bias{layer}")
             x = functional.relu(functional.conv2d(x, weight, bias, padding=1))
-            x = functional.max_pool2d(x, 2) if layer in _VGG_POOLED else x
+            if layer in _VGG_POOLED:
+                x = functional.max_pool2d(x, 2)
         return x
 
 
 class Pyramid(nn.Module):
-    """(N, 3, H, W) → (N, F): what each halving of the picture loses, three times, and what is left.
+    """(N, 3, H, W) → (N, F): the detail that each of three halvings of the picture loses, and the rest.
 
-    A level's values are weighed by the root of all levels' count over its own, so that the squared error's mean is
+    Each level is scaled by the root of (all values / levels / its own values), so that the mean of the squared error is
     the mean over levels of each level's own.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) float32 → (N, F) float32."""
         levels: list[Tensor] = []
-        for _ in range(_SCALES):
-            half = functional.avg_pool2d(x, 2, ceil_mode=True)
+        for _ in range(_PYRAMID_LEVELS):
+            half = functional.avg_pool2d(x, 2, ceil_mode=True)  # ceil_mode keeps an odd last row and column
             levels.append((x - functional.interpolate(half, size=x.shape[2:], mode="nearest")).flatten(1))
             x = half
         levels.append(x.flatten(1))
@@ -282,41 +288,37 @@ class Pyramid(nn.Module):
 
 
 def _he_normal(module: nn.Module) -> None:
-    """As the authors begin; torch's own beginning would leave a critic this deep with nothing to tell apart."""
+    """Initialise as the authors do; with torch's own initialisation a critic this deep has almost constant outputs."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:
             nn.init.zeros_(module.bias)
 
 
-def _check(config: Config, setting: Setting) -> None:
-    if config.perceptual == "vgg16" and config.compares_features and not config.vgg16:
+def _check(config: Config, context: LossContext) -> None:
+    if config.perceptual == "vgg16" and config.has_perceptual_term and not config.vgg16:
         raise RecipeError(
             'options.perceptual = "vgg16" and options.vgg16 = ""; the path of torchvision\'s vgg16 weights was '
-            'expected: give it, or choose perceptual = "pyramid" (detail of several scales in their place) or "none"'
+            'expected: set it, or choose perceptual = "pyramid" (detail at several scales instead) or "none"'
         )
-    output_s, output_t, given = setting.student[OUTPUT], setting.teacher[OUTPUT], setting.student[INPUT]
-    if setting.classes or output_s != output_t or len(output_s) != 4:
+    output_s, output_t = context.student_shapes[OUTPUT], context.teacher_shapes[OUTPUT]
+    if context.is_classification or output_s != output_t or len(output_s) != 4:
         raise RecipeError(
-            f"method 'dpte' compares pictures; the student gives {list(output_s)}, the teacher {list(output_t)}; "
-            "pictures of one size were expected: choose another method, or equal sizes"
+            f"method 'dpte' compares pictures; the student's output is {list(output_s)}, the teacher's "
+            f"{list(output_t)}; pictures of one size were expected: choose another method, or equal sizes"
         )
-    if config.transmission_aware and (given[1] != 4 or given[2:] != output_s[2:]):
+    network_input = context.student_shapes[INPUT]
+    if config.transmission_aware and (network_input[1] != 4 or network_input[2:] != output_s[2:]):
         raise RecipeError(
-            f"method 'dpte' weighs by the haze map, and the input is {list(given)} for an output of {list(output_s)}; "
-            "four channels of equal height and width were expected: set options.transmission_aware = false"
+            f"method 'dpte' weights pixels by the haze map, and the input is {list(network_input)} for an output of "
+            f"{list(output_s)}; four channels of equal height and width were expected: set "
+            "options.transmission_aware = false"
         )
-    if not config.hint:
-        return
-    setting.need_features("dpte")
-    if HINT not in setting.student or HINT not in setting.teacher:
-        raise RecipeError(
-            f"method 'dpte' compares the tap {HINT!r} and found {', '.join(setting.features)}; name it so: "
-            f'taps.{HINT} = {{student = "hint", teacher = "hint"}}, or set options.hint = 0'
-        )
-    hint_s, hint_t = setting.student[HINT], setting.teacher[HINT]
-    if len(hint_s) != 4 or len(hint_t) != 4 or hint_s[2:] != hint_t[2:]:
-        raise RecipeError(
-            f"tap {HINT!r} is {list(hint_s)} of the student and {list(hint_t)} of the teacher; equal heights and "
-            "widths were expected: choose modules of one depth"
-        )
+    if config.hint:
+        names = context.require_features("dpte")
+        if HINT not in names:
+            raise RecipeError(
+                f"method 'dpte' compares the feature {HINT!r} and found {', '.join(names)}; name it "
+                f'feature_layers.{HINT} = {{student = "hint", teacher = "hint"}}, or set options.hint = 0'
+            )
+        context.map_shapes(HINT)

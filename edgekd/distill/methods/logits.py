@@ -1,4 +1,4 @@
-"""Output distillation: the task's loss, and the distance from the student's output to the teacher's.
+"""Output distillation: the task's loss, plus the distance from the student's output to the teacher's.
 
 Formula: L = task * criterion(S(x), y) + alpha * d(S(x), T(x)), where d is the criterion itself for pictures, and
 tau² * KL(softmax(T(x) / tau) || softmax(S(x) / tau)) for classes.
@@ -14,37 +14,41 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from edgekd.core.errors import RecipeError
-from edgekd.distill.method import OUTPUT, Setting, Taps, soft_distance
+from edgekd.distill.method import OUTPUT, Features, LossContext, check_positive, output_distance
 
 NEEDS_TEACHER = True
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """``task`` and ``alpha`` weigh the two terms; ``temperature`` softens classes and means nothing for pictures."""
+    """Weights of the two terms; a weight of 0 removes its term.
+
+    Attributes:
+        task: Weight of the task's own loss.
+        alpha: Weight of the distance to the teacher's output.
+        temperature: tau; has no effect on pictures.
+    """
 
     task: float = 1.0
     alpha: float = 1.0
     temperature: float = 4.0
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0:
-            raise RecipeError(f"temperature = {self.temperature}; more than 0 was expected")
+        check_positive(self, "temperature")
 
 
-def make_loss(config: Config, setting: Setting) -> nn.Module:
-    """Return the loss; see ``_setting.Loss``."""
-    return _Loss(config, setting)
+def make_loss(config: Config, context: LossContext) -> nn.Module:
+    """Return the loss; see ``method.Loss``."""
+    return _Loss(config, context)
 
 
 class _Loss(nn.Module):
-    def __init__(self, config: Config, setting: Setting) -> None:
+    def __init__(self, config: Config, context: LossContext) -> None:
         super().__init__()
-        self.config, self.criterion = config, setting.criterion
-        self.distance = soft_distance(setting, config.temperature)
+        self.config, self.criterion = config, context.criterion
+        self.distance = output_distance(context, config.temperature)
 
-    def forward(self, student: Taps, teacher: Taps, target: Tensor, progress: float) -> dict[str, Tensor]:
+    def forward(self, student: Features, teacher: Features, target: Tensor, progress: float) -> dict[str, Tensor]:
         terms = {}
         if self.config.task:
             terms["task"] = self.config.task * self.criterion(student[OUTPUT], target)

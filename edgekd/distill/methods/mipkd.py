@@ -1,20 +1,20 @@
 """MiPKD: the student's features and blocks are mixed at random into the teacher's, and the mixture must do as well.
 
-Formula, at position k of K (a tap), with encoders E_s, E_t and decoders D_t, D_s of 3x3 convolutions, and a random
-I in {0, 1} for each channel and pixel:
+Formula, at position k of K (a feature layer), with encoders E_s, E_t and decoders D_t, D_s of 3x3 convolutions, and a
+random I in {0, 1} for each channel and pixel:
     Z_k  = I * E_s(F_s) + (1 - I) * E_t(F_t)
     L    = task * criterion(S(x), y) + teacher * |S(x) - T(x)| + feature * sum_k |D_t(Z_k) - F_t|
          + block * |M(x) - T(x)| + autoencoder * sum_k (|D_t(E_t(F_t)) - F_t| + |D_s(E_s(F_s)) - F_s|)
-M starts from the first position's mixture and goes on through the student (R_k = 1, from D_s(Z_k)) or the teacher
-(R_k = 0, from D_t(Z_k)); R_k is drawn anew at each position, each step. Where it changes, what the path brings stands
-for its network's own feature in Z_k. Every | | is a mean of absolute differences.
+M starts from the first position's mixture and continues through the student (R_k = 1, from D_s(Z_k)) or the teacher
+(R_k = 0, from D_t(Z_k)); R_k is drawn anew at each position, each step. Where the path changes networks, the feature it
+has computed replaces its network's own feature in Z_k. Every | | is a mean of absolute differences.
 
 Source: S. Li et al., "Knowledge Distillation with Multi-granularity Mixture of Priors for Image Super-Resolution",
-arXiv 2404.02573 (ICLR 2025); no code of the authors is known, and these are ours where its published readings say
-nothing: depth and width of encoders and decoders, the mask's share, the probability of R_k, teacher = 1, the
+arXiv 2404.02573 (ICLR 2025). We know of no code by the authors. Where its published versions are silent, the choices
+are ours: depth and width of encoders and decoders, the mask's share, the probability of R_k, teacher = 1, the
 autoencoder's formula and weight.
-Differs from the paper: where the path stays in one network it runs on through it without a new mixture, which saves
-its forwards; two decoders where the networks' widths differ, one where they do not, and then the autoencoder has the
+Differs from the paper: while the path stays in one network it runs on without a new mixture, which saves forward
+passes; two decoders where the networks' widths differ, one where they are equal, and then the autoencoder has the
 teacher's half alone. The autoencoder's gradient trains encoders and decoders only.
 Floor: for student = teacher the terms feature, block and autoencoder are as large as the encoders' and decoders' own
 error, 0 when D_t(E_s(F)) = D_t(E_t(F)) = F; teacher is 0.
@@ -31,25 +31,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgekd.core.errors import RecipeError
-from edgekd.distill.method import OUTPUT, Resume, Setting, Taps, soft_distance
+from edgekd.distill.method import OUTPUT, Features, LossContext, RunFrom, output_distance
 
 NEEDS_TEACHER = True
+_MIN_MAGNITUDE = 1e-6  # relative errors of an all-zero feature stay finite
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Weights of the terms, a weight of 0 leaves its term out, and how mixtures are made.
+    """Weights of the terms, and how mixtures are made; a weight of 0 removes its term.
 
     Attributes:
-        task, teacher, feature, block, autoencoder: Weights.
-        relative: Whether a position's feature and autoencoder errors are shares of the mean magnitude of what is
-            rebuilt; the paper's are absolute.
-        width: Channels of the common space; 0 takes the teacher's.
+        task, teacher, feature, block, autoencoder: Weights, as in the formula.
+        relative: Divide each position's feature and autoencoder errors by the mean magnitude of the feature that is
+            rebuilt; the paper's errors are absolute.
+        width: Channels of the encoders' common space; 0 takes the teacher's.
         layers: 3x3 convolutions in each encoder and decoder, with ReLU between.
-        student_share: Of the mixture, what comes from the student, 0..1.
-        student_blocks: Probability that the path goes on through the student, 0..1.
-        path: "positions" draws the network anew at each position; "once" enters at one position drawn at random and
-            stays in one network, at the cost of one forward.
+        student_share: Share of a mixture that comes from the student, 0 to 1.
+        student_blocks: Probability that the path continues through the student, 0 to 1.
+        path: "positions" draws the network anew at each position; "once" enters at one random position and stays in one
+            network, which costs one forward pass.
     """
 
     task: float = 1.0
@@ -68,139 +69,154 @@ class Config:
         for name in ("student_share", "student_blocks"):
             if not 0 <= getattr(self, name) <= 1:
                 raise RecipeError(f"{name} = {getattr(self, name)!r}; 0 to 1 was expected")
-        if self.width < 0 or self.layers < 1:
-            raise RecipeError(f"width = {self.width}, layers = {self.layers}; 0 or more and 1 or more were expected")
+        if self.width < 0:
+            raise RecipeError(f"width = {self.width}; 0 or more was expected")
+        if self.layers < 1:
+            raise RecipeError(f"layers = {self.layers}; 1 or more was expected")
 
 
-def make_loss(config: Config, setting: Setting) -> MiPKD:
-    """Return the loss.
+def make_loss(config: Config, context: LossContext) -> MiPKD:
+    """Return the loss; see ``method.Loss``.
 
     Raises:
-        RecipeError: There are no taps, a tap's shapes do not suit, or the loop cannot resume a network.
+        RecipeError: There are no feature layers, a feature differs in size between the networks, or the training cannot
+            run parts of a network.
     """
-    return MiPKD(config, setting)
+    return MiPKD(config, context)
 
 
 class Position(nn.Module):
-    """Encoders and decoders of one tap; ``decode_s`` is ``decode_t`` where the networks are equally wide."""
+    """Encoders and decoders of one feature; ``decode_t`` serves both networks where they have equal channels."""
 
-    def __init__(self, wide_s: int, wide_t: int, config: Config) -> None:
+    def __init__(self, channels_s: int, channels_t: int, config: Config) -> None:
         super().__init__()
-        self.share = config.student_share
-        common = config.width or wide_t
-        self.encode_s = _convolutions(wide_s, common, config.layers)
-        self.encode_t = _convolutions(wide_t, common, config.layers)
-        self.decode_t = _convolutions(common, wide_t, config.layers)
-        self.decode_s = _convolutions(common, wide_s, config.layers) if wide_s != wide_t else None
+        self.student_share = config.student_share
+        common = config.width or channels_t
+        self.encode_s = _convolutions(channels_s, common, config.layers)
+        self.encode_t = _convolutions(channels_t, common, config.layers)
+        self.decode_t = _convolutions(common, channels_t, config.layers)
+        self.decode_s = _convolutions(common, channels_s, config.layers) if channels_s != channels_t else None
 
     def mix(self, feature_s: Tensor, feature_t: Tensor) -> Tensor:
-        """(N, C_s, H, W) and (N, C_t, H, W) float32 → (N, C, H, W), each element of the one or of the other."""
-        coded_s, coded_t = self.encode_s(feature_s), self.encode_t(feature_t)
-        return torch.where(torch.rand_like(coded_s) < self.share, coded_s, coded_t)
+        """Return (N, C, H, W) float32, each element drawn from the student's or the teacher's encoded feature.
+
+        Args:
+            feature_s: (N, C_s, H, W) float32.
+            feature_t: (N, C_t, H, W) float32.
+        """
+        encoded_s, encoded_t = self.encode_s(feature_s), self.encode_t(feature_t)
+        # The mask is drawn for each element, so that no channel or region is one network's alone.
+        return torch.where(torch.rand_like(encoded_s) < self.student_share, encoded_s, encoded_t)
 
     def decode(self, role: str, mixture: Tensor) -> Tensor:
-        """(N, C, H, W) float32 → a feature of the ``role``'s network."""
+        """Decode a mixture into a feature of the ``role``'s network, (N, C_s or C_t, H, W) float32.
+
+        Args:
+            role: "student" or "teacher".
+            mixture: (N, C, H, W) float32.
+        """
         decoder = self.decode_s if role == "student" and self.decode_s is not None else self.decode_t
-        decoded: Tensor = decoder(mixture)
-        return decoded
+        feature: Tensor = decoder(mixture)
+        return feature
 
 
 class MiPKD(nn.Module):
     """The terms of the module's formula."""
 
-    def __init__(self, config: Config, setting: Setting) -> None:
+    def __init__(self, config: Config, context: LossContext) -> None:
         super().__init__()
-        self.config, self.criterion, self.distance = config, setting.criterion, soft_distance(setting)
-        self.resume: Resume | None = setting.resume
-        if config.block and setting.resume is None:
+        self.config, self.criterion, self.distance = config, context.criterion, output_distance(context)
+        self.run_from: RunFrom | None = context.run_from
+        if config.block and context.run_from is None:
             raise RecipeError(
                 f"block = {config.block:g} runs parts of the networks, which this training cannot; set block = 0"
             )
-        self.uses_positions = bool(config.feature or config.block or config.autoencoder)
-        self.names = setting.need_features("mipkd") if self.uses_positions else ()
-        self.positions = nn.ModuleList(_position(name, config, setting) for name in self.names)
+        uses_positions = bool(config.feature or config.block or config.autoencoder)
+        self.feature_names = context.require_features("mipkd") if uses_positions else ()
+        self.positions = nn.ModuleList()
+        for name in self.feature_names:
+            shape_s, shape_t = context.map_shapes(name)
+            self.positions.append(Position(shape_s[1], shape_t[1], config))
 
-    def forward(self, student: Taps, teacher: Taps, target: Tensor, progress: float) -> dict[str, Tensor]:
-        """See ``_setting.Loss``."""
+    def forward(self, student: Features, teacher: Features, target: Tensor, progress: float) -> dict[str, Tensor]:
+        """Return the loss terms, each a scalar (), of images (N, 3, H, W) float32; see ``method.Loss``."""
         mixtures = self._mixtures(student, teacher)
+        # Functions, so that a term with weight 0 costs nothing.
         terms: dict[str, Callable[[], Tensor]] = {
             "task": lambda: self.criterion(student[OUTPUT], target),
             "teacher": lambda: self.distance(student[OUTPUT], teacher[OUTPUT]),
-            "feature": lambda: self._feature(mixtures, teacher),
+            "feature": lambda: self._feature_error(mixtures, teacher),
             "block": lambda: self.distance(self._mixed_output(mixtures, student, teacher), teacher[OUTPUT]),
-            "autoencoder": lambda: self._autoencoder(student, teacher),
+            "autoencoder": lambda: self._autoencoder_error(student, teacher),
         }
         weights = {name: getattr(self.config, name) for name in terms}
         return {name: weights[name] * term() for name, term in terms.items() if weights[name]}
 
-    def _mixtures(self, student: Taps, teacher: Taps) -> list[Tensor]:
+    def _mixtures(self, student: Features, teacher: Features) -> list[Tensor]:
         if not (self.config.feature or self.config.block):
             return []
-        return [at.mix(student[name], teacher[name]) for at, name in self._each()]
+        return [position.mix(student[name], teacher[name]) for position, name in self._named_positions()]
 
-    def _each(self) -> list[tuple[Position, str]]:
-        positions = [at for at in self.positions if isinstance(at, Position)]
-        return list(zip(positions, self.names, strict=True))
+    def _named_positions(self) -> list[tuple[Position, str]]:
+        positions = [position for position in self.positions if isinstance(position, Position)]
+        return list(zip(positions, self.feature_names, strict=True))
 
-    def _feature(self, mixtures: list[Tensor], teacher: Taps) -> Tensor:
-        errors = [
-            self._error(at.decode("teacher", mixture), teacher[name])
-            for (at, name), mixture in zip(self._each(), mixtures, strict=True)
-        ]
-        return torch.stack(errors).sum()
-
-    def _autoencoder(self, student: Taps, teacher: Taps) -> Tensor:
+    def _feature_error(self, mixtures: list[Tensor], teacher: Features) -> Tensor:
         errors = []
-        for at, name in self._each():
-            errors.append(self._error(at.decode("teacher", at.encode_t(teacher[name])), teacher[name]))
-            if at.decode_s is not None:
-                own = student[name].detach()
-                errors.append(self._error(at.decode("student", at.encode_s(own)), own))
+        for (position, name), mixture in zip(self._named_positions(), mixtures, strict=True):
+            errors.append(self._error(position.decode("teacher", mixture), teacher[name]))
         return torch.stack(errors).sum()
 
-    def _error(self, rebuilt: Tensor, whole: Tensor) -> Tensor:
-        error = functional.l1_loss(rebuilt, whole)
-        return error / whole.abs().mean().clamp_min(1e-6) if self.config.relative else error
+    def _autoencoder_error(self, student: Features, teacher: Features) -> Tensor:
+        errors = []
+        for position, name in self._named_positions():
+            errors.append(self._error(position.decode("teacher", position.encode_t(teacher[name])), teacher[name]))
+            if position.decode_s is not None:
+                feature_s = student[name].detach()  # trains the encoder and the decoder, not the student
+                errors.append(self._error(position.decode("student", position.encode_s(feature_s)), feature_s))
+        return torch.stack(errors).sum()
 
-    def _mixed_output(self, mixtures: list[Tensor], student: Taps, teacher: Taps) -> Tensor:
-        """Return M(x), (N, 3, H, W): one forward for each stretch of the path that stays in one network."""
-        assert self.resume is not None, "refused when made"
-        path, positions = self._path(), [at for at, _ in self._each()]
-        brought: dict[str, Tensor] = {}
+    def _error(self, rebuilt: Tensor, original: Tensor) -> Tensor:
+        error = functional.l1_loss(rebuilt, original)
+        if not self.config.relative:
+            return error
+        return error / original.abs().mean().clamp_min(_MIN_MAGNITUDE)
+
+    def _mixed_output(self, mixtures: list[Tensor], student: Features, teacher: Features) -> Tensor:
+        """Return M(x), (N, 3, H, W), with one forward pass for each stretch of the path within one network."""
+        assert self.run_from is not None, "checked when the loss was made"
+        positions = [position for position, _name in self._named_positions()]
+        stretches = self._draw_path()
+        ends = [self.feature_names[start] for start, _role in stretches[1:]] + [OUTPUT]
+        computed: dict[str, Tensor] = {}  # role → the feature that the previous stretch ended with
         value = student[OUTPUT]
-        for (start, role), (end, _) in zip(path, [*path[1:], (len(self.names), "")], strict=True):
-            name, until = self.names[start], self.names[end] if end < len(self.names) else OUTPUT
-            met = {"student": student[name], "teacher": teacher[name]} | brought
-            mixture = positions[start].mix(met["student"], met["teacher"]) if brought else mixtures[start]
-            value = self.resume(role, name, positions[start].decode(role, mixture), until)
-            brought = {role: value}
+        for (start, role), end in zip(stretches, ends, strict=True):
+            name, position = self.feature_names[start], positions[start]
+            if computed:
+                feature_s, feature_t = computed.get("student", student[name]), computed.get("teacher", teacher[name])
+                mixture = position.mix(feature_s, feature_t)
+            else:
+                mixture = mixtures[start]
+            value = self.run_from(role, name, position.decode(role, mixture), end)
+            computed = {role: value}  # the other network's feature is this step's own again
         return value
 
-    def _path(self) -> list[tuple[int, str]]:
-        """Draw the stretches of the path: (position where it begins, network), networks alternating."""
-        count = len(self.names)
+    def _draw_path(self) -> list[tuple[int, str]]:
+        """Draw the stretches of the path: (position where it begins, network); the networks alternate."""
+        count = len(self.feature_names)
         if self.config.path == "once":
             first, draws = int(torch.randint(count, ())), 1
         else:
             first, draws = 0, count
         roles = ["student" if draw < self.config.student_blocks else "teacher" for draw in torch.rand(draws).tolist()]
+        # Neighbouring positions in one network are one stretch: it runs through without a new mixture.
         return [(first + i, role) for i, role in enumerate(roles) if i == 0 or role != roles[i - 1]]
 
 
-def _position(name: str, config: Config, setting: Setting) -> Position:
-    shape_s, shape_t = setting.student[name], setting.teacher[name]
-    if len(shape_s) != 4 or len(shape_t) != 4 or shape_s[2:] != shape_t[2:]:
-        raise RecipeError(
-            f"tap {name!r} is {list(shape_s)} in the student and {list(shape_t)} in the teacher; method 'mipkd' "
-            "expected (N, C, H, W) in both with equal H and W; choose modules at the same depth"
-        )
-    return Position(shape_s[1], shape_t[1], config)
-
-
-def _convolutions(wide_in: int, wide_out: int, layers: int) -> nn.Sequential:
-    widths = [wide_in, *[wide_out] * layers]
+def _convolutions(channels_in: int, channels_out: int, layers: int) -> nn.Sequential:
     modules: list[nn.Module] = []
     for index in range(layers):
-        modules += [nn.ReLU()] if index else []
-        modules.append(nn.Conv2d(widths[index], widths[index + 1], 3, padding=1))
+        if index:
+            modules.append(nn.ReLU())
+        modules.append(nn.Conv2d(channels_out if index else channels_in, channels_out, 3, padding=1))
     return nn.Sequential(*modules)

@@ -1,4 +1,4 @@
-"""No distillation: the task's own loss against the ground truth. Trains teachers, and is every method's control.
+"""No distillation: the task's own loss against ground truth. It trains teachers, and is the control of every method.
 
 Formula: L = criterion(S(x), y).
 """
@@ -9,25 +9,25 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from edgekd.distill.method import OUTPUT, Setting, Taps
+from edgekd.distill.method import OUTPUT, Features, LossContext
 
 NEEDS_TEACHER = False
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """No knobs."""
+    """This method has no options."""
 
 
-def make_loss(config: Config, setting: Setting) -> nn.Module:
-    """Return the loss; see ``_setting.Loss``."""
-    return _Loss(setting)
+def make_loss(config: Config, context: LossContext) -> nn.Module:
+    """Return the loss; see ``method.Loss``."""
+    return _Loss(context)
 
 
 class _Loss(nn.Module):
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, context: LossContext) -> None:
         super().__init__()
-        self.criterion = setting.criterion
+        self.criterion = context.criterion
 
-    def forward(self, student: Taps, teacher: Taps, target: Tensor, progress: float) -> dict[str, Tensor]:
+    def forward(self, student: Features, teacher: Features, target: Tensor, progress: float) -> dict[str, Tensor]:
         return {"task": self.criterion(student[OUTPUT], target)}

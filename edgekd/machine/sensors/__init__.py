@@ -1,1 +1,1 @@
-"""Power sensors: one reader a file, each with ``SEES`` and ``find`` (see ``PowerReader`` in ``core.protocols``)."""
+"""Power sensors: one a file, each with the names of ``core.protocols.SensorModule``."""

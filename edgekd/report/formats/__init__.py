@@ -1,1 +1,4 @@
-"""Report formats. One format a file."""
+"""FAMILY: report formats, one a file, each with ``FILE_NAME`` and ``render``, ``render_verdict``, or both.
+
+The protocols are in ``edgekd.report.format``.
+"""

@@ -8,27 +8,26 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from edgekd.core.samples import Samples
+from edgekd.core.previews import Previews
 from edgekd.report.figures import figures
 from edgekd.results.result import BenchmarkResult
 
 FILE_NAME = "report.action-benchmark.json"
-MACHINES_READ = "github-action-benchmark, tool customSmallerIsBetter"
+READ_BY = "github-action-benchmark, tool customSmallerIsBetter"
 
 
-def render(result: BenchmarkResult, pictures: Samples | None = None) -> str:
-    """Return the JSON: smaller is better in all of it. Pictures are for other formats."""
+def render(result: BenchmarkResult, previews: Previews | None = None) -> str:
+    """Return the JSON; smaller is better in every entry."""
     entries: list[dict[str, Any]] = []
     for line, candidate in zip(figures(result), result.candidates, strict=True):
-        name, (low, high) = f"{result.title}/{candidate.name}", line.median_ms
-        extra = f"95 % {low:.6g} to {high:.6g} ms, {len(candidate.runs)} processes"
+        name, (low_ms, high_ms) = f"{result.title}/{candidate.name}", line.median_ms
         entries.append(
             {
                 "name": f"{name}: latency",
                 "unit": "ms",
                 "value": line.p50_ms,
-                "range": f"± {(high - low) / 2:.3g}",
-                "extra": extra,
+                "range": f"± {(high_ms - low_ms) / 2:.3g}",
+                "extra": f"95 % CI {low_ms:.6g} to {high_ms:.6g} ms, {len(candidate.runs)} processes",
             }
         )
         sizes = {"engine": candidate.engine_bytes, "peak memory": candidate.peak_memory_bytes}

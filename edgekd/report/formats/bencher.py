@@ -1,4 +1,4 @@
-"""A result in Bencher Metric Format: latency in ns, throughput in operations a second, sizes in bytes.
+"""A result in Bencher Metric Format: latency in ns, throughput in operations per second, sizes in bytes.
 
 Source: Bencher's documentation, "Bencher Metric Format (BMF)".
 """
@@ -6,28 +6,32 @@ Source: Bencher's documentation, "Bencher Metric Format (BMF)".
 from __future__ import annotations
 
 import json
+import math
 
-from edgekd.core.samples import Samples
+from edgekd.core.previews import Previews
 from edgekd.report.figures import figures
 from edgekd.results.result import BenchmarkResult
 
 FILE_NAME = "report.bencher.json"
-MACHINES_READ = "Bencher, with its json adapter"
+READ_BY = "Bencher, with its json adapter"
+
+_NS_PER_MS = 1e6
 
 
-def render(result: BenchmarkResult, pictures: Samples | None = None) -> str:
-    """Return the JSON. Pictures are for other formats."""
+def render(result: BenchmarkResult, previews: Previews | None = None) -> str:
+    """Return the JSON."""
     benchmarks: dict[str, dict[str, dict[str, float]]] = {}
     for line, candidate in zip(figures(result), result.candidates, strict=True):
-        low_ms, high_ms = line.median_ms
-        least, most = line.throughput_interval_per_s
+        low_ns, high_ns = (end_ms * _NS_PER_MS for end_ms in line.median_ms)
+        low_per_s, high_per_s = line.throughput_interval_per_s
         measures = {
-            "latency": {"value": line.p50_ms * 1e6, "lower_value": low_ms * 1e6, "upper_value": high_ms * 1e6},
-            "throughput": {"value": line.throughput_per_s, "lower_value": least, "upper_value": most},
+            "latency": {"value": line.p50_ms * _NS_PER_MS, "lower_value": low_ns, "upper_value": high_ns},
+            "throughput": {"value": line.throughput_per_s, "lower_value": low_per_s, "upper_value": high_per_s},
         }
         sizes = {"file-size": candidate.engine_bytes, "peak-memory": candidate.peak_memory_bytes}
         measures |= {name: {"value": float(size)} for name, size in sizes.items() if size}
-        if line.score is not None and line.score == line.score:
+        # BMF has no null; names of measures are slugs with dashes.
+        if line.score is not None and not math.isnan(line.score):
             measures[result.primary_metric.replace("_", "-")] = {"value": line.score}
         benchmarks[f"{result.title}/{candidate.name}"] = measures
     return json.dumps(benchmarks, indent=1) + "\n"

@@ -1,4 +1,4 @@
-"""A gate's verdict as JUnit XML: one test case a check, for CI servers that list tests."""
+"""A gate's verdict as JUnit XML, one test case a check, for CI servers that list tests."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from xml.sax.saxutils import quoteattr
 
 from edgekd.report.gate_table import plain_text
 from edgekd.report.nodes import check_words
-from edgekd.results.gate import Verdict
+from edgekd.results.verdict import Verdict
 
 FILE_NAME = "gate.junit.xml"
-MACHINES_READ = "JUnit's schema as Jenkins, GitLab and others read it"
+READ_BY = "Jenkins, GitLab and other readers of JUnit's XML"
+
+# An undecided check is skipped, with its reason: as a failure it would be a false alarm.
+_TAGS = {"regress": "failure", "inconclusive": "skipped"}
 
 
 def render_verdict(verdict: Verdict) -> str:
-    """Return the XML: regress is a failure, inconclusive is skipped with its reason: CI must not cry wolf."""
-    counts = {status: sum(check.status == status for check in verdict.checks) for status in ("regress", "inconclusive")}
+    """Return the XML: a regression is a failure, an inconclusive check is skipped."""
+    counts = {status: sum(check.status == status for check in verdict.checks) for status in _TAGS}
     head = (
         f'<testsuite name={_attribute(f"edgekd gate: {verdict.title}")} tests="{len(verdict.checks)}" '
         f'failures="{counts["regress"]}" skipped="{counts["inconclusive"]}" errors="0">'
@@ -22,11 +25,14 @@ def render_verdict(verdict: Verdict) -> str:
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', head]
     for check in verdict.checks:
         case = f"  <testcase classname={_attribute(check.candidate)} name={_attribute(check.metric)}"
-        tag = {"regress": "failure", "inconclusive": "skipped"}.get(check.status)
-        said = f">\n    <{tag} message={_attribute(check_words(verdict, check))}/>\n  </testcase>" if tag else "/>"
-        lines.append(case + said)
+        tag = _TAGS.get(check.status)
+        if tag is None:
+            lines.append(f"{case}/>")
+        else:
+            message = _attribute(check_words(verdict, check))
+            lines += [f"{case}>", f"    <{tag} message={message}/>", "  </testcase>"]
     return "\n".join([*lines, "</testsuite>"]) + "\n"
 
 
 def _attribute(text: str) -> str:
-    return quoteattr(plain_text(text))
+    return quoteattr(plain_text(text))  # XML 1.0 cannot hold control characters, not even escaped

@@ -1,7 +1,7 @@
-"""One engine's time per node as trtexec's ``--exportProfile`` has it, for tools that read it.
+"""One engine's time per node in the format of trtexec's ``--exportProfile``.
 
-A result keeps each node's median, which stands here for one inference's time, its average and its median; ``count`` is
-1 for that reason. Source of the format: see ``edgekd.bench.trtexec``.
+A result keeps each node's median, which is written as the time of one inference, as its average and as its median;
+``count`` is therefore 1. Source of the format: see ``edgekd.bench.trtexec``.
 """
 
 from __future__ import annotations
@@ -9,27 +9,25 @@ from __future__ import annotations
 import json
 
 from edgekd.core.errors import InputError
-from edgekd.core.samples import Samples
+from edgekd.core.previews import Previews
+from edgekd.report.format import single_candidate
 from edgekd.results.result import BenchmarkResult
 
 FILE_NAME = "report.trtexec_profile.json"
-MACHINES_READ = "trtexec's profiler.py, and what else reads --exportProfile"
-ONE_ENGINE = True
+READ_BY = "trtexec's profiler.py, and other readers of --exportProfile"
+SINGLE_ENGINE = True
 
 
-def render(result: BenchmarkResult, pictures: Samples | None = None) -> str:
-    """Return the JSON, a record a line. Pictures are for other formats.
+def render(result: BenchmarkResult, previews: Previews | None = None) -> str:
+    """Return the JSON, one record a line.
 
     Raises:
-        InputError: The result is of several engines, or of one without a profile.
+        InputError: The result has several engines, or its engine has no profile.
     """
-    if len(result.candidates) > 1:
-        names = ", ".join(candidate.name for candidate in result.candidates)
-        raise InputError(f"trtexec's format holds one engine, {result.title} has {names}; name one with --candidate")
-    only = result.candidates[0]
+    only = single_candidate(result)
     if not only.nodes:
-        raise InputError(f"{only.name} of {result.title} has no time per node; measure it again")
-    whole_ms = only.nodes_ms or 1.0
+        raise InputError(f"{only.name} of {result.title} has no time per node; measure it again with profiling")
+    whole_ms = only.nodes_ms or 1.0  # all zeros: percentages of 0
     lines = [json.dumps({"count": 1})]
     for node in only.nodes:
         times = dict.fromkeys(("timeMs", "averageMs", "medianMs"), node.median_ms)

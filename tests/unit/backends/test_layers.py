@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from edgekd.backends._layers import Layer, layer_facts, layers_in_inspection, layers_in_log
+import pytest
+
+from edgekd.backends._layers import Layer, layer_facts, layers_in_inspection, layers_in_log, summary
 
 
 def _line(name: str, kind: str, inputs: list[str], constants: list[str]) -> str:
@@ -94,3 +96,37 @@ def test_inspection_of_10x_and_11x() -> None:
 
 def test_inspection_without_details_still_counts() -> None:
     assert layer_facts(layers_in_inspection('{"Layers": ["conv + relu", "pool"]}'))["engine_layers"] == 2
+
+
+def test_a_log_without_layers() -> None:
+    assert layers_in_log(["Number of target compute capabilities: 1", ""]) == []
+    assert layer_facts([])["engine_layers"] == 0
+
+
+@pytest.mark.parametrize(
+    ("layer", "is_convolution"),
+    [
+        (Layer("conv", "correlation", (), ()), True),
+        (Layer("up", "deconv", (), ()), True),
+        (Layer("conv", "Convolution", (), ()), True),
+        (Layer("__myl_CorrSilu_0", "runtime_fusion", (), ()), True),
+        (Layer("__myl_AddRelu_0", "runtime_fusion", (), ()), False),
+        (Layer("__myl_CorrSilu_0", "kgen", (), ()), False),
+        (Layer("Corr", "runtime_fusion", (), ()), False),
+    ],
+)
+def test_what_counts_as_a_convolution(layer: Layer, is_convolution: bool) -> None:
+    assert layer.is_convolution == is_convolution
+
+
+@pytest.mark.parametrize(
+    ("counts", "line"),
+    [
+        ((3, 3, 2, 1, 9), "3 convolutions: 2 INT8, 1 FP16; 9 layers"),
+        ((3, 2, 0, 0, 5), "2 convolutions (the graph has 3): 2 FP32; 5 layers"),
+        ((0, 0, 0, 0, 1), "0 convolutions: none; 1 layers"),
+    ],
+)
+def test_summary(counts: tuple[int, ...], line: str) -> None:
+    names = ("convolutions", "engine_convolutions", "int8_convolutions", "fp16_convolutions", "engine_layers")
+    assert summary(dict(zip(names, counts, strict=True))) == line

@@ -18,7 +18,7 @@ def test_reports_operators_before_and_after(tmp_path: Path) -> None:
     assert facts["ops_before"] == {"Conv": 1, "Relu": 1}
     assert facts["nodes_after"] == sum(facts["ops_after"].values())
     assert "Relu" not in facts["ops_after"]  # fused into the convolution
-    assert facts["optimisation"] == "all"
+    assert facts["optimization"] == "all"
     assert "refused_levels" not in facts
 
 

@@ -36,27 +36,49 @@ def test_times_fall_to_the_inference_they_are_in() -> None:
         node("a", 101, 14),
     ]
     found = nodes_in_profile(events)
-    assert [(of.name, of.op, of.times_ms) for of in found] == [
+    assert [(run.name, run.op, run.times_ms) for run in found] == [
         ("a", "Conv", (0.010, 0.014)),
         ("b", "Relu", (0.020, 0.0)),
     ]
 
 
-def test_a_body_is_taken_from_what_holds_it_and_runs_are_added_up() -> None:
+def test_a_body_is_subtracted_from_its_container_and_its_runs_are_added() -> None:
     events = [
         event("model_run", 0, 100),
         node("loop", 1, 50, "Loop"),
         node("inner", 5, 10, "Add", 3),
         node("inner", 20, 12, "Add", 3),
-        node("after", 51, 7),  # cut to microseconds, it seems to begin where the loop ends
+        node("after", 51, 7),  # truncated to microseconds, it seems to begin before the loop has ended
     ]
-    times = {of.name: of.times_ms for of in nodes_in_profile(events)}
+    times = {run.name: run.times_ms for run in nodes_in_profile(events)}
     assert times == {"loop": (0.028,), "inner": (0.022,), "after": (0.007,)}
 
 
 def test_same_names_in_other_places_stay_apart() -> None:
     events = [event("model_run", 0, 9), node("x", 1, 1, "Conv", 1), node("x", 3, 2, "Conv", 2)]
-    assert [of.times_ms for of in nodes_in_profile(events)] == [(0.001,), (0.002,)]
+    assert [run.times_ms for run in nodes_in_profile(events)] == [(0.001,), (0.002,)]
+
+
+def test_containers_in_containers() -> None:
+    events = [
+        event("model_run", 0, 200),
+        node("outer", 1, 100, "Loop"),
+        node("choice", 10, 60, "If", 1),
+        node("inner", 20, 30, "Add", 2),
+        node("beside", 80, 10, "Mul", 3),
+    ]
+    times = {run.name: run.times_ms for run in nodes_in_profile(events)}
+    assert times == {"outer": (0.030,), "choice": (0.030,), "inner": (0.030,), "beside": (0.010,)}
+
+
+def test_a_node_that_half_precision_renamed_has_the_network_s_name() -> None:
+    events = [event("model_run", 0, 9), node("InsertedPrecisionFreeCast_conv", 1, 2)]
+    assert [run.name for run in nodes_in_profile(events)] == ["conv"]
+
+
+def test_a_profile_without_inferences() -> None:
+    assert nodes_in_profile([]) == ()
+    assert nodes_in_profile([node("a", 1, 1)]) == ()
 
 
 def test_a_real_if(tmp_path: Path) -> None:
@@ -65,7 +87,7 @@ def test_a_real_if(tmp_path: Path) -> None:
     session = BACKEND.open_profiled(tmp_path / "if.engine", threads=1)
     for rate in (16000, 1, 16000):
         session.run({"input": np.ones((1, 4), np.float32), "sr": np.array(rate)})
-    nodes = {of.op: of.times_ms for of in session.nodes()}
+    nodes = {run.op: run.times_ms for run in session.nodes()}
     session.close()
     assert {"If", "Mul", "Neg"} <= set(nodes)
     assert nodes["Mul"][1] == 0  # that branch did not run in the second inference

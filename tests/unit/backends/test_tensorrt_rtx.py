@@ -14,6 +14,7 @@ from tests.unit.backends import tiny
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed here; try: pip install 'edgekd[rtx]'")
 
+from edgekd.backends import tensorrt_rtx
 from edgekd.backends.tensorrt_rtx import BACKEND
 
 
@@ -73,21 +74,43 @@ def test_dynamic_input_needs_its_range(tmp_path: Path) -> None:
     path = tiny.write_conv(tmp_path / "net.onnx", batch="batch")
     with pytest.raises(InputError, match="--dim batch=SIZE"):
         _facts(path, TensorSpec("x", tiny.DYNAMIC_INPUT.shape, "float32"))
-    with pytest.raises(InputError, match="'x' is dynamic and not described"):
+    with pytest.raises(InputError, match="'x' is dynamic"):
         _facts(path, TensorSpec("other", (1,), "float32"))
 
 
-def test_builder_that_dies_takes_nobody_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dying = tmp_path / "python"
-    dying.write_text("#!/bin/sh\necho 'the last words' >&2\nkill -SEGV $$\n")
-    dying.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(dying))
-    with pytest.raises(BuildError, match=r"died on net\.onnx \(SIGSEGV\); its last words: the last words"):
+def test_a_builder_that_crashes_is_a_build_error_with_its_last_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashing = tmp_path / "python"
+    crashing.write_text("#!/bin/sh\necho 'Assertion failed: tactic' >&2\nkill -SEGV $$\n")
+    crashing.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(crashing))
+    with pytest.raises(BuildError, match=r"net\.onnx ended by SIGSEGV; .*Assertion failed: tactic"):
+        _facts(tiny.write_conv(tmp_path / "net.onnx"))
+    assert not (tmp_path / "net.engine").exists()
+
+
+def test_a_build_that_does_not_end_is_a_build_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensorrt_rtx, "_BUILD_TIMEOUT_S", 0.01)
+    with pytest.raises(BuildError, match=r"net\.onnx did not finish"):
         _facts(tiny.write_conv(tmp_path / "net.onnx"))
 
 
-def test_notice_says_that_it_is_no_jetson_engine(tmp_path: Path) -> None:
-    assert "not a Jetson engine" in BACKEND.notice
+def test_threads_and_relative_paths_reach_the_builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.write_conv(tmp_path / "net.onnx")
+    monkeypatch.chdir(tmp_path)
+    report = BACKEND.build(Path("net.onnx"), (tiny.INPUT,), Path("net.engine"), threads=1)
+    assert report.facts["engine_convolutions"] == 1
+    assert (tmp_path / "net.engine").stat().st_size > 0
+
+
+def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    _facts(tiny.write_conv(tmp_path / "net.onnx"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_caveat_says_that_it_is_no_jetson_engine(tmp_path: Path) -> None:
+    assert "not a Jetson engine" in BACKEND.caveat
     assert "SM87" in json.dumps(_facts(tiny.write_conv(tmp_path / "net.onnx")))
 
 

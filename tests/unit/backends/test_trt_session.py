@@ -1,6 +1,6 @@
-"""The order of work in an engine session, on a stand-in for a GPU: host arrays as device memory, numpy as the engine.
+"""The order of work in an engine session, on a simulated GPU: host arrays as device memory, numpy as the engine.
 
-What a real GPU does is tested in tests/gpu; here the code runs that a machine without one would never reach.
+tests/gpu tests the same code on a real GPU.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class DoublingEngine:
     """x (-1, 3) float32 on the device and scale () int64 on the host → y = x * scale."""
 
     num_io_tensors = 3
-    starts = True
+    is_starting = True
     output_rows = 0
 
     def __init__(self, stream: _Stream) -> None:
@@ -120,11 +120,11 @@ class DoublingEngine:
         x, scale, y = (HostBuffer.all_by_address[self._addresses[name]] for name in ("x", "scale", "y"))
         y[...] = x * scale
         self._stream.append("run")
-        return self.starts
+        return self.is_starting
 
 
 class ProfiledEngine(DoublingEngine):
-    """Reports three layers, two of one name, each inference slower than the last; only when it is asked."""
+    """Reports three layers, two of one name, each inference slower than the one before; only on request."""
 
     profiler: Any = None
     enqueue_emits_profile = True
@@ -191,7 +191,7 @@ def test_size_out_of_the_profile_is_refused(session: EngineSession, device: Host
 
 
 def test_engine_that_does_not_start(session: EngineSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DoublingEngine, "starts", False)
+    monkeypatch.setattr(DoublingEngine, "is_starting", False)
     with pytest.raises(TargetMismatch, match="did not start"):
         session.run(_feed())
 

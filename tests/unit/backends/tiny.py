@@ -1,4 +1,4 @@
-"""Networks small enough to check by hand: a 1x1 convolution and ReLU, in the precisions that graphs carry."""
+"""Networks small enough to check by hand: a 1x1 convolution and ReLU, in each precision."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_conv(path: Path, *, dtype: str = "float32", batch: int | str = 1, op: 
 
 
 def write_int8_conv(path: Path, *, zero_point: int = 0, quantized_bias: bool = False) -> Path:
-    """Write Q/DQ → conv, in the form TensorRT takes unless told otherwise."""
+    """Write Q/DQ → conv; by default in the form that TensorRT accepts."""
     constants = {
         "x_scale": np.array(1 / 127, np.float32),
         "x_zero": np.array(zero_point, np.int8),
@@ -68,7 +68,7 @@ def write_int8_conv(path: Path, *, zero_point: int = 0, quantized_bias: bool = F
 
 
 def write_if(path: Path) -> Path:
-    """Write a network whose convolutions lie in the branches of an If."""
+    """Write a network whose convolutions are in the branches of an If."""
     branches = {
         name: helper.make_graph(
             [helper.make_node("Conv", ["x", "w"], [f"{name}_c"]), helper.make_node(op, [f"{name}_c"], [f"{name}_y"])],

@@ -1,16 +1,16 @@
-"""Scoring engines on samples."""
+"""Scoring outputs: by the ground truth, by a reference, and as figures of a whole set."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from edgekd.bench.accuracy import agreement, answers, as_truth, baseline, score
+from edgekd.bench.accuracy import Scorer, answer, as_target, score
 from edgekd.core.errors import InputError
-from edgekd.core.samples import Samples
 from edgekd.core.tensor import TensorSpec
-from edgekd.tasks import classification, segmentation
-from edgekd.tasks import super_resolution as task
+from edgekd.tasks import classification, segmentation, super_resolution
 
 OPTIONS = {"scale": 2}
 
@@ -29,104 +29,96 @@ class Enlarger:
 
 
 @pytest.fixture
-def samples():
+def pairs():
+    """Three (low-resolution image, target): the first one flat, so that enlarging loses nothing."""
     pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), dtype=np.uint8)
-    pictures[0] = 200  # flat: enlarging loses nothing
-    pairs = [task.degrade(picture, OPTIONS) for picture in pictures]
-    feeds = np.stack([task.preprocess(low, OPTIONS)[None] for low, _ in pairs])
-    seen, truth = (np.stack(side) for side in zip(*pairs, strict=True))
-    return Samples({"x": feeds}, ("flat", "noise", "more noise"), "test", truth, seen)
+    pictures[0] = 200
+    return [super_resolution.degrade(picture, OPTIONS) for picture in pictures]
 
 
-def test_every_sample_is_scored_by_the_task(samples):
-    found = score(Enlarger(), samples, task, OPTIONS)
-    assert set(found.overall) == set(task.METRICS)
+def outputs_of(pairs):
+    feeds = [{"x": super_resolution.preprocess(image, OPTIONS)[None]} for image, _ in pairs]
+    return [answer(Enlarger(), one, super_resolution, OPTIONS) for one in feeds]
+
+
+def test_every_sample_is_scored_by_the_task(pairs):
+    outputs, targets = outputs_of(pairs), [target for _, target in pairs]
+    found = score(outputs, targets, super_resolution, OPTIONS)
+    assert set(found.overall) == set(super_resolution.METRICS)
     assert found.per_sample["psnr_y_db"][0] == 100.0
     assert found.per_sample["psnr_y_db"][1] < 20
     assert found.overall["psnr_y_db"] == pytest.approx(np.mean(found.per_sample["psnr_y_db"]))
-    assert [output.shape for output in found.outputs] == [(32, 48, 3)] * 3
-    again = task.metric(found.outputs[2], samples.truth[2], OPTIONS)
+    assert [output.shape for output in outputs] == [(32, 48, 3)] * 3
+    again = super_resolution.metric(outputs[2], targets[2], OPTIONS)
     assert again == {metric: values[2] for metric, values in found.per_sample.items()}
 
 
-def test_the_baseline_does_without_a_network(samples):
-    found = baseline(samples, task, OPTIONS)
-    assert found is not None
-    assert found.per_sample["psnr_y_db"][0] == 100.0
-    np.testing.assert_array_equal(found.outputs[1], task.baseline(samples.seen[1], OPTIONS))
+def test_outputs_and_targets_must_be_as_many(pairs):
+    with pytest.raises(ValueError, match="shorter"):
+        score(outputs_of(pairs), [pairs[0][1]], super_resolution, OPTIONS)
 
 
-def test_a_task_or_samples_without_one_have_no_baseline(samples):
-    class Bare:
-        METRICS = task.METRICS
-        preprocess, postprocess, metric = map(staticmethod, (task.preprocess, task.postprocess, task.metric))
-
-    assert baseline(samples, Bare(), OPTIONS) is None
-    assert baseline(Samples(samples.inputs, samples.names, "test", samples.truth), task, OPTIONS) is None
+def test_no_sample_scores_nothing():
+    with pytest.raises(InputError, match="at least one"):
+        Scorer(super_resolution, OPTIONS).result()
 
 
-def test_samples_without_truth_are_refused(samples):
-    with pytest.raises(InputError, match="hold no truth"):
-        score(Enlarger(), Samples(samples.inputs, samples.names, "test"), task, OPTIONS)
-
-
-def test_several_outputs_are_refused(samples):
+def test_several_outputs_are_refused():
     session = Enlarger()
     session.outputs = (*Enlarger.outputs, TensorSpec("z", (1,), "float32"))
     with pytest.raises(InputError, match=r"2 outputs \(y, z\)"):
-        score(session, samples, task, OPTIONS)
-
-
-class Labeller:
-    """A session that answers with scores of three classes, (1, 3, H, W), of which the brightest channel wins."""
-
-    inputs = (TensorSpec("x", (1, 3, "h", "w"), "float32"),)
-    outputs = (TensorSpec("y", (1, 3, "h", "w"), "float32"),)
-
-    def __init__(self, noise=0.0):
-        self.noise = noise
-
-    def run(self, feeds):
-        rng = np.random.default_rng(0)
-        return {"y": feeds["x"] + self.noise * rng.normal(size=feeds["x"].shape).astype(np.float32)}
-
-    def close(self):
-        """Nothing is held."""
+        answer(session, {}, super_resolution, OPTIONS)
 
 
 @pytest.fixture
-def labelled():
+def labels():
+    """Four (predicted labels, target labels) of three classes; half of the first target differs."""
     rng = np.random.default_rng(0)
-    feeds = rng.normal(size=(4, 1, 3, 8, 8)).astype(np.float32)
-    truth = feeds[:, 0].argmax(axis=1)
-    truth[0, :4] = (truth[0, :4] + 1) % 3  # half of the first picture is wrong, and its classes unevenly so
-    truth[0, 4:] = 0
-    return Samples({"x": feeds}, tuple("abcd"), "test", truth)
+    predicted = rng.integers(0, 3, (4, 8, 8))
+    target = predicted.copy()
+    target[0, :4] = (target[0, :4] + 1) % 3
+    target[0, 4:] = 0
+    return predicted, target
 
 
-def test_a_figure_of_the_whole_set_is_the_tasks_own(labelled):
+def test_a_figure_of_the_whole_set_is_the_tasks_own(labels):
     options = {"classes": 3}
-    found = score(Labeller(), labelled, segmentation, options)
-    assert found.overall == segmentation.summarize(found.outputs, list(labelled.truth), options)
+    found = score(*labels, segmentation, options)
+    assert found.overall == segmentation.summarize(list(labels[0]), list(labels[1]), options)
     assert found.overall["miou"] != pytest.approx(np.mean(found.per_sample["miou"]))
-    assert found.of_set == ("miou",)  # pixel accuracy of pictures of one size is a mean
+    assert found.set_metrics == ("miou",)  # pixel accuracy of images of one size is a mean
     assert list(found.overall) == list(segmentation.METRICS)
 
 
-def test_without_truth_answers_are_held_against_a_references(labelled):
-    options, unlabelled = {"classes": 3}, Samples(labelled.inputs, labelled.names, "test")
-    mine, other = (answers(Labeller(n), unlabelled, segmentation, options) for n in (0.0, 1.0))
-    same, unlike = (agreement(given, mine, segmentation, options) for given in (mine, other))
-    assert list(same.overall.items()) == [("agreement_pixel_accuracy", 1.0), ("agreement_miou", 1.0)], "AGREES_BY first"
-    assert 0 < unlike.overall["agreement_miou"] < 1
-    assert set(unlike.per_sample) == set(unlike.overall)
-    assert all(metric.startswith("agreement_") for metric in unlike.of_set)
+def test_outputs_are_kept_only_where_the_whole_set_is_needed(labels, pairs):
+    scorer = Scorer(segmentation, {"classes": 3})
+    scorer.add(labels[0][0], labels[1][0])
+    assert len(scorer._outputs) == 1
+    scorer = Scorer(super_resolution, OPTIONS)
+    scorer.add(outputs_of(pairs)[0], pairs[0][1])
+    assert scorer._outputs == []
 
 
-def test_what_an_answer_is_when_it_is_taken_for_true():
+def test_agreement_has_names_of_its_own_and_its_own_metric_first(labels):
+    scorer = Scorer(segmentation, {"classes": 3}, agreement=True)
+    for predicted, reference in zip(*labels, strict=True):
+        scorer.add(predicted, reference)
+    found = scorer.result()
+    assert list(found.overall) == ["agreement_pixel_accuracy", "agreement_miou"], "AGREES_BY comes first"
+    assert 0 < found.overall["agreement_miou"] < 1
+    assert set(found.per_sample) == set(found.overall)
+    assert found.set_metrics == ("agreement_miou",)
+
+
+def test_what_an_output_is_as_a_target():
     labels = np.array([[0, 1], [2, 1]])
-    np.testing.assert_array_equal(as_truth(labels, segmentation, {"classes": 3}), labels)
-    found = as_truth(np.array([0.1, 0.7, 0.2], np.float32), classification, {"classes": 3})
+    np.testing.assert_array_equal(as_target(labels, segmentation, {"classes": 3}), labels)
+    found = as_target(np.array([0.1, 0.7, 0.2], np.float32), classification, {"classes": 3})
     assert (found.shape, int(found)) == ((), 1)
-    picture = as_truth(np.full((4, 4, 3), 0.5, np.float32), task, OPTIONS)
+    picture = as_target(np.full((4, 4, 3), 0.5, np.float32), super_resolution, OPTIONS)
     assert (picture.dtype, picture[0, 0, 0]) == (np.uint8, 128)
+
+
+def test_an_output_that_is_no_picture_cannot_be_a_target():
+    with pytest.raises(InputError, match=r"shape \(2, 2, 2\)"):
+        as_target(np.zeros((2, 2, 2), np.float32), SimpleNamespace(), {})

@@ -10,18 +10,21 @@ import numpy as np
 import pytest
 
 from edgekd.bench import energy, suite
+from edgekd.bench.candidate import Candidate
 from edgekd.bench.energy import Series, measure, unwrapped, window_of
-from edgekd.bench.processes import Entrant
-from edgekd.core.artifact import Artifact, save_manifest, sha256_of
 from edgekd.core.clock import CLOCK
 from edgekd.core.config import BenchConfig
 from edgekd.core.errors import MachineError
-from edgekd.core.family import load
+from edgekd.core.reporter import QuietReporter
 from edgekd.core.tensor import TensorSpec
 from edgekd.machine import power
 from edgekd.results.energy import Energy, EnergyWindow
 from edgekd.results.result import read_result
+from tests.unit.bench.engines import candidate, null_engine
 from tests.unit.machine.boards.trees import lay_out, write
+
+# Real engines are timed, or a sensor is read on time.
+pytestmark = pytest.mark.alone
 
 S = 1_000_000_000
 FEEDS = {"x": np.zeros((1, 4), np.float32)}
@@ -33,11 +36,11 @@ class Simulated:
     """A sensor whose power, or counter, is a function of the clock."""
 
     watts: float = 10.0
-    counts: bool = False
+    is_counter: bool = False
     fails_after: int = 10**9
     rails: tuple[str, ...] = ("VDD_IN", "VDD_SOC")
     total: tuple[str, ...] = ("VDD_IN",)
-    sees: str = "a simulated sensor"
+    description: str = "a simulated sensor"
     steps: tuple[float, ...] = (0.0, 0.0)
     range_j: tuple[float, ...] = (300.0, 300.0)
     refresh_s: float = 0.002
@@ -47,7 +50,7 @@ class Simulated:
         self.reads.append(CLOCK())
         if len(self.reads) > self.fails_after:
             raise OSError("the I2C bus does not answer")
-        now = self.watts * self.reads[-1] / S % 300.0 if self.counts else self.watts
+        now = self.watts * self.reads[-1] / S % 300.0 if self.is_counter else self.watts
         return now, now / 2
 
     def close(self) -> None:
@@ -59,12 +62,12 @@ def series(power, times_s) -> Series:
     return Series((at * S).astype(np.int64), np.stack([power(at), 0 * at], axis=1))
 
 
-TOLD = {"idle_ns": (1 * S, 2 * S), "busy_ns": (3 * S, 7 * S), "inferences": 100}
+SPANS = {"idle_ns": (1 * S, 2 * S), "busy_ns": (3 * S, 7 * S), "inferences": 100}
 
 
 def test_the_trapezoid_of_a_straight_line_is_exact_between_readings_too():
     """Power 2t + 1 W: 3 to 7 s hold 49 + 7 - 9 - 3 = 44 J, 1 to 2 s hold 4 J; no reading falls on an end."""
-    found = window_of(series(lambda t: 2 * t + 1, np.arange(0.13, 9, 0.21)), TOLD, Simulated())
+    found = window_of(series(lambda t: 2 * t + 1, np.arange(0.13, 9, 0.21)), SPANS, Simulated())
     assert found.joules["VDD_IN"] == pytest.approx(44.0, rel=1e-9)
     assert found.idle_w["VDD_IN"] == pytest.approx(4.0, rel=1e-9)
     assert (found.busy_s, found.idle_s, found.inferences) == (4.0, 1.0, 100)
@@ -74,41 +77,41 @@ def test_the_trapezoid_of_a_straight_line_is_exact_between_readings_too():
 def test_a_faster_sensor_comes_nearer_to_a_wave(rate_hz, off):
     """10 + 5 sin(5t) W: its integral is known; the trapezoid's error falls with the square of the rate."""
     exact = 10 * 4 + (math.cos(15) - math.cos(35))
-    found = window_of(series(lambda t: 10 + 5 * np.sin(5 * t), np.arange(0, 9, 1 / rate_hz)), TOLD, Simulated())
+    found = window_of(series(lambda t: 10 + 5 * np.sin(5 * t), np.arange(0, 9, 1 / rate_hz)), SPANS, Simulated())
     assert abs(found.joules["VDD_IN"] - exact) < off * exact
 
 
 def test_a_counter_tells_its_difference():
-    source = Simulated(counts=True)
-    found = window_of(series(lambda t: 7.0 * t, np.arange(0, 9, 0.1)), TOLD, source)
+    source = Simulated(is_counter=True)
+    found = window_of(series(lambda t: 7.0 * t, np.arange(0, 9, 0.1)), SPANS, source)
     assert found.joules["VDD_IN"] == pytest.approx(28.0)
     assert found.idle_w["VDD_IN"] == pytest.approx(7.0)
 
 
 def test_a_counter_that_wraps_around_goes_on():
-    source = replace(Simulated(counts=True), range_j=(262.0, 5.0), steps=(0.0, 0.0))
+    source = replace(Simulated(is_counter=True), range_j=(262.0, 5.0), steps=(0.0, 0.0))
     true = np.stack([np.linspace(100, 900, 50), np.linspace(0, 9, 50)], axis=1)
     np.testing.assert_allclose(np.diff(unwrapped(true % np.array([262.0, 5.0]), source), axis=0), np.diff(true, axis=0))
-    power = replace(source, counts=False)
+    power = replace(source, is_counter=False)
     np.testing.assert_array_equal(unwrapped(true, power), true)
 
 
 def test_the_sensors_error_is_of_steps_and_of_what_lies_between_readings():
     times = np.arange(0.05, 9, 0.1)
-    steady = window_of(series(lambda t: 0 * t + 5, times), TOLD, replace(Simulated(), steps=(0.12, 0.0)))
+    steady = window_of(series(lambda t: 0 * t + 5, times), SPANS, replace(Simulated(), steps=(0.12, 0.0)))
     # A steady power is rounded alike in each of 40 readings: 0.12 / sqrt(12) W for 4 s.
     assert steady.busy_error_j == pytest.approx(4 * 0.12 / math.sqrt(12))
     assert steady.idle_error_w == pytest.approx(0.12 / math.sqrt(12))
     rng = np.random.default_rng(0)
-    noisy = window_of(series(lambda t: rng.normal(5, 1, len(t)), times), TOLD, Simulated())
+    noisy = window_of(series(lambda t: rng.normal(5, 1, len(t)), times), SPANS, Simulated())
     assert noisy.busy_error_j == pytest.approx(4 * 1 / math.sqrt(noisy.samples), rel=0.4)
-    counter = window_of(series(lambda t: 5 * t, times), TOLD, replace(Simulated(counts=True), refresh_s=0.1))
+    counter = window_of(series(lambda t: 5 * t, times), SPANS, replace(Simulated(is_counter=True), refresh_s=0.1))
     assert counter.busy_error_j == pytest.approx(5 * 0.1 / math.sqrt(6))
 
 
 def test_too_few_readings_are_no_integral():
     with pytest.raises(MachineError, match=r"2 readings in 4.00 s, 3 are needed; raise bench.energy_s"):
-        window_of(series(lambda t: t, [0, 1.1, 1.2, 1.3, 1.4, 3.5, 6.5, 9]), TOLD, Simulated())
+        window_of(series(lambda t: t, [0, 1.1, 1.2, 1.3, 1.4, 3.5, 6.5, 9]), SPANS, Simulated())
 
 
 def test_energy_of_an_inference_with_and_without_idle():
@@ -125,13 +128,15 @@ def test_energy_of_an_inference_with_and_without_idle():
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("null")
-    onnx = folder / "net.onnx"
-    onnx.write_text("a network")
-    specs = (TensorSpec("x", (1, 4), "float32"),)
-    save_manifest(Artifact("onnx", onnx, sha256_of(onnx), specs, (TensorSpec("y", (1, 4), "float32"),)))
-    load("backends", "null").BACKEND.build(onnx, specs, folder / "net.engine")
-    return folder / "net.engine"
+    return null_engine(tmp_path_factory.mktemp("null"), (TensorSpec("x", (1, 4), "float32"),))
+
+
+@pytest.fixture
+def pair(engine, tmp_path) -> list[Candidate]:
+    return [candidate(key, engine, FEEDS, tmp_path) for key in "ab"]
+
+
+QUIET = QuietReporter()
 
 
 def simulate(monkeypatch, source: Simulated) -> Simulated:
@@ -140,59 +145,58 @@ def simulate(monkeypatch, source: Simulated) -> Simulated:
 
 
 @pytest.mark.parametrize(("counts", "off"), [(False, 1e-9), (True, 0.5)])
-def test_fresh_processes_run_while_the_sensor_is_read(engine, monkeypatch, counts, off):
+def test_fresh_processes_run_while_the_sensor_is_read(pair, monkeypatch, counts, off):
     """Real processes, a real clock; the sensor is simulated: 10 W whatever happens. A busy machine reads it late."""
-    simulate(monkeypatch, Simulated(counts=counts))
-    found = measure([Entrant("a", engine, (FEEDS,)), Entrant("b", engine, (FEEDS,))], CONFIG)
+    simulate(monkeypatch, Simulated(is_counter=counts))
+    found = measure(pair, CONFIG, QUIET)
     assert found.reason == ""
     for name in "ab":
-        mine = found.by_name[name]
-        assert (mine.reader, mine.sees, len(mine.windows)) == ("simulated", "a simulated sensor", 2)
+        mine = found.by_key[name]
+        assert (mine.sensor, mine.description, len(mine.windows)) == ("simulated", "a simulated sensor", 2)
         assert mine.watts == pytest.approx(10.0, rel=off)
         assert mine.idle_watts == pytest.approx(10.0, rel=off)
         assert all(w.inferences > 10 and w.busy_s >= 0.2 and w.idle_s >= 0.1 for w in mine.windows)
         assert float(np.mean(mine.above_idle_mj)) == pytest.approx(0.0, abs=off * float(np.mean(mine.mj)))
 
 
-def test_a_sensor_that_goes_while_the_engine_runs_gives_no_figure(engine, monkeypatch):
+def test_a_sensor_that_goes_while_the_engine_runs_gives_no_figure(pair, monkeypatch):
     simulate(monkeypatch, Simulated(fails_after=5))
-    found = measure([Entrant("a", engine, (FEEDS,))], CONFIG)
-    assert found.by_name == {}
-    assert found.reason == "the sensor has gone while the engine ran: the I2C bus does not answer"
+    found = measure(pair[:1], CONFIG, QUIET)
+    assert found.by_key == {}
+    assert "the I2C bus does not answer" in found.reason
 
 
-def test_whole_turns_before_it_went_count_for_all_alike(engine, monkeypatch):
+def test_complete_windows_before_a_failure_count(pair, monkeypatch):
     simulate(monkeypatch, Simulated())
-    real, turns = energy._window, []
+    real, calls = energy._window, []
 
     def third_fails(*given):
-        turns.append(given)
-        if len(turns) == 4:
+        calls.append(given)
+        if len(calls) == 4:
             raise MachineError("the sensor has gone")
         return real(*given)
 
     monkeypatch.setattr(energy, "_window", third_fails)
-    found = measure([Entrant("a", engine, (FEEDS,)), Entrant("b", engine, (FEEDS,))], CONFIG)
-    assert [len(of.windows) for of in found.by_name.values()] == [1, 1]
+    found = measure(pair, CONFIG, QUIET)
+    assert [len(of.windows) for of in found.by_key.values()] == [1, 1]
     assert found.reason == "1 of 2 windows were measured: the sensor has gone"
-    assert [given[0].name for given in turns] == ["a", "b", "b", "a"]  # balanced order
+    assert [given[0].key for given in calls] == ["a", "b", "b", "a"]  # balanced order
 
 
-def test_an_engine_that_cannot_run_says_so(engine, monkeypatch, tmp_path):
+def test_an_engine_that_cannot_run_gives_the_reason(monkeypatch, tmp_path):
     simulate(monkeypatch, Simulated())
-    found = measure([Entrant("a", tmp_path / "gone.engine", (FEEDS,))], CONFIG)
-    assert found.by_name == {}
-    assert "the process that runs a for its energy ended with 1 and said: " in found.reason
+    found = measure([candidate("a", tmp_path / "gone.engine", FEEDS, tmp_path)], CONFIG, QUIET)
+    assert found.by_key == {}
+    assert "gone.engine" in found.reason
 
 
 def test_without_a_sensor_there_is_a_reason_and_no_process(tmp_path):
-    found = measure(
-        [Entrant("a", tmp_path / "never opened", (FEEDS,))], replace(CONFIG, backend="onnxruntime"), tmp_path
-    )
-    assert found.by_name == {}
-    assert found.reason.startswith("no sensor can be read: rapl: no RAPL counters")
-    assert "ina3221" not in found.reason  # nobody expects a Jetson's sensor here
-    assert measure([], replace(CONFIG, energy_s=0.0)).reason == "bench.energy_s is 0"
+    never_opened = Candidate("a", tmp_path / "never opened")
+    found = measure([never_opened], replace(CONFIG, backend="onnxruntime"), QUIET, tmp_path)
+    assert found.by_key == {}
+    assert found.reason.startswith("no sensor can be read: rapl: ")
+    assert "ina3221" not in found.reason  # only a Jetson has one
+    assert measure([], replace(CONFIG, energy_s=0.0), QUIET).reason == "bench.energy_s is 0"
 
 
 def test_the_best_reader_of_the_place_is_opened(tmp_path):
@@ -210,28 +214,38 @@ def test_the_best_reader_of_the_place_is_opened(tmp_path):
         power.open_sensor("gpu", tmp_path / "pc")  # the processor's counters do not see a GPU
 
 
+class Messages(QuietReporter):
+    """Keeps the messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
 def test_a_bench_stores_energy_with_its_candidate(engine, monkeypatch, tmp_path):
-    """The whole of bench on the null backend; the sensor alone is simulated."""
+    """The whole of bench on the null backend; only the sensor is simulated."""
     simulate(monkeypatch, Simulated())
-    said = []
-    config = replace(CONFIG, processes=1, blocks=2, block_ms=1.0, warmup_ms=1.0)
-    subjects = [suite.Subject("model/fp32", "model", "fp32", Artifact("engine", engine, sha256_of(engine)))]
-    setting = suite.Setting("energy", config)
-    made_by = suite.provenance(subjects, setting, {})
-    made = suite.run(subjects, setting, made_by, tmp_path / "result.json", suite.Told(said.append))
+    reporter = Messages()
+    config = replace(CONFIG, processes=1, min_rounds=2, block_ms=1.0, warmup_ms=1.0)
+    candidates, plan = [Candidate("model/fp32", engine, "ab" * 32)], suite.BenchPlan("energy", config)
+    made = suite.run(candidates, plan, tmp_path / "result.json", reporter)
     result = read_result(tmp_path / "result.json")
     assert result.candidates[0].energy.watts == pytest.approx(10.0)
     assert not any("energy" in note for note in result.notes)
-    assert any("measuring energy by simulated, in 1 windows of 0.2 s each" in line for line in said)
+    assert any("energy by simulated, in 1 windows of 0.2 s" in message for message in reporter.messages)
     assert result.conditions.gpu_timing == {}
+    parts = [stage.name for stage in result.stage_seconds]
+    assert parts == ["bench accuracy", "bench latency", "bench memory and nodes", "bench energy"]
 
     (first,) = result.candidates
-    made = suite.longer(subjects, setting, made, suite.Told(said.append))
+    made = suite.extend(candidates, plan, made, reporter)
     (more,) = read_result(made.path).candidates
     assert (len(more.runs), len(more.energy.windows)) == (2, 2)
     assert (more.runs[:1], more.energy.windows[:1]) == (first.runs, first.energy.windows)
     assert replace(more, runs=first.runs, energy=first.energy) == first
     simulate(monkeypatch, Simulated(fails_after=0))
-    longest = suite.longer(subjects, setting, made, suite.Told(said.append))
+    longest = suite.extend(candidates, plan, made, reporter)
     assert read_result(longest.path).candidates[0].energy == more.energy
     assert longest.facts["timed_s"] > made.facts["timed_s"] > 0

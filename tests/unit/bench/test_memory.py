@@ -2,65 +2,41 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from edgekd.backends.null import BACKEND
 from edgekd.bench import memory
-from edgekd.core.samples import Samples
 from edgekd.core.tensor import TensorSpec
+from tests.unit.bench.engines import candidate, null_engine
 
 FEEDS = {"a/b c": np.ones((1, 3), np.float32), "n": np.array([7], np.int64)}
+SPECS = (TensorSpec("a/b c", (1, 3), "float32"), TensorSpec("n", (1,), "int64"))
 
 
 @pytest.fixture
-def engine(tmp_path):
-    inputs = [TensorSpec("a/b c", (1, 3), "float32"), TensorSpec("n", (1,), "int64")]
-    BACKEND.build(tmp_path / "model.onnx", inputs, tmp_path / "model.engine")
-    return tmp_path / "model.engine"
+def one(tmp_path):
+    return candidate("one", null_engine(tmp_path, SPECS), FEEDS, tmp_path)
 
 
-def test_a_child_process_tells_its_idle_and_peak_memory(engine):
-    found = memory.peak("null", engine, FEEDS, 1)
+def test_a_child_process_measures_idle_and_peak_memory(one):
+    found = memory.measure(one, "null", 1)
     assert found.reason == ""
     assert found.idle_bytes is not None
     assert found.peak_bytes is not None
     assert 5e6 < found.idle_bytes <= found.peak_bytes < 500e6
 
 
-def test_without_proc_the_figures_are_none_with_the_reason(engine, tmp_path):
-    found = memory.peak("null", engine, FEEDS, proc=tmp_path / "no-proc")
+def test_without_proc_the_figures_are_none_with_the_reason(one, tmp_path):
+    found = memory.measure(one, "null", proc=tmp_path / "no-proc")
     assert (found.idle_bytes, found.peak_bytes) == (None, None)
     assert "/proc/self/status" in found.reason
 
 
-def test_a_child_that_fails_gives_its_last_words(tmp_path):
-    broken = tmp_path / "broken.engine"
-    broken.write_text("{}")
-    found = memory.peak("null", broken, FEEDS)
+def test_a_child_that_fails_gives_its_reason(one):
+    one.engine.write_text("{}")
+    found = memory.measure(one, "null")
     assert found.peak_bytes is None
-    assert "ended with 1" in found.reason
     assert "not an engine of the null backend" in found.reason
-
-
-@pytest.mark.parametrize(
-    ("stdout", "expected"),
-    [
-        ('library banner\n{"idle_bytes": 10, "peak_bytes": 20}\n', (10, 20, "")),
-        ("nonsense\n", (None, None, "'nonsense'")),
-        ("[1]\n", (None, None, "[1]")),
-        ("", (None, None, "nothing")),
-    ],
-)
-def test_the_answer_is_the_last_line(stdout, expected):
-    found = memory._answer(subprocess.CompletedProcess([], 0, stdout, ""))
-    assert (found.idle_bytes, found.peak_bytes) == expected[:2]
-    assert expected[2] in found.reason
 
 
 @pytest.mark.parametrize(
@@ -72,26 +48,14 @@ def test_the_answer_is_the_last_line(stdout, expected):
         ("VmHWM:\tx kB\nVmRSS:\t1 kB\n", None),
     ],
 )
-def test_resident_reads_the_kernels_words(tmp_path, status, expected):
+def test_resident_reads_the_kernels_fields(tmp_path, status, expected):
     (tmp_path / "self").mkdir()
     (tmp_path / "self" / "status").write_text(status)
     assert memory.resident(tmp_path) == expected
 
 
-def test_it_runs_as_a_module(engine, tmp_path):
-    feeds = tmp_path / "feeds.npz"
-    Samples({name: array[None] for name, array in FEEDS.items()}, ("feeds",), "test").save(feeds)
-    command = [sys.executable, "-m", "edgekd.bench.memory", "--backend=null", f"--engine={engine}", f"--feeds={feeds}"]
-    root = Path(memory.__file__).parents[2]
-    child = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, timeout=60)
-    assert set(json.loads(child.stdout)) == {"idle_bytes", "peak_bytes"}
-
-
-def test_the_childs_side_answers_in_json(engine, tmp_path, capsys):
-    feeds = tmp_path / "feeds.npz"
-    Samples({name: array[None] for name, array in FEEDS.items()}, ("feeds",), "test").save(feeds)
-    assert memory.main(["--backend=null", f"--engine={engine}", f"--feeds={feeds}"]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert 0 < answer["idle_bytes"] <= answer["peak_bytes"]
-    assert memory.main(["--backend=null", f"--engine={engine}", f"--feeds={feeds}", f"--proc={tmp_path}"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"idle_bytes": None, "peak_bytes": None}
+def test_the_childs_side_returns_plain_figures(one, tmp_path):
+    plan = {"candidate": one.to_json(), "backend": "null", "threads": 1, "proc": "/proc"}
+    found = memory.measure_here(plan)
+    assert 0 < found["idle_bytes"] <= found["peak_bytes"]
+    assert memory.measure_here({**plan, "proc": str(tmp_path)}) == {"idle_bytes": None, "peak_bytes": None}

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from edgekd.backends.onnxruntime import BACKEND
 from edgekd.bench import profile, suite
-from edgekd.bench.processes import Entrant
-from edgekd.core.artifact import Artifact, read_artifact
-from edgekd.core.config import BenchConfig
+from edgekd.bench.candidate import Candidate
+from edgekd.core.artifact import read_artifact
 from edgekd.core.protocols import NodeRuns
+from edgekd.core.reporter import QuietReporter
 from edgekd.results.result import read_result
 from tests.unit.backends import tiny
-from tests.unit.report.example_result import candidate
+from tests.unit.bench.engines import QUICK, candidate
 
 LATENCIES_MS = {"a": 100.0, "b": 100.0}
 
@@ -29,90 +27,69 @@ def engine(tmp_path_factory) -> Path:
     return path
 
 
-def entrants(engine: Path, names: str = "ab") -> list[Entrant]:
-    return [Entrant(name, engine, (tiny.feed(),)) for name in names]
+def pair(engine: Path, folder: Path, keys: str = "ab") -> list[Candidate]:
+    return [candidate(key, engine, tiny.feed(), folder) for key in keys]
 
 
-def test_every_entrants_nodes(engine):
-    found = profile.profile("onnxruntime", entrants(engine), LATENCIES_MS, 1)
+def test_every_candidates_nodes(engine, tmp_path):
+    found = profile.profile(pair(engine, tmp_path), LATENCIES_MS, "onnxruntime", 1)
     assert list(found) == ["a", "b"]
-    for of in found.values():
-        assert of.reason == ""
-        assert any("Conv" in node.op for node in of.nodes)
-        assert sum(node.median_ms for node in of.nodes) > 0
-        assert all(node.mad_ms is not None and node.mad_ms >= 0 for node in of.nodes)
+    for one in found.values():
+        assert one.reason == ""
+        assert any("Conv" in node.op for node in one.nodes)
+        assert sum(node.median_ms for node in one.nodes) > 0
+        assert all(node.mad_ms is not None and node.mad_ms >= 0 for node in one.nodes)
 
 
-def test_a_library_that_times_no_nodes_says_so(engine):
-    assert profile.profile("null", entrants(engine), LATENCIES_MS)["a"] == profile.Profile((), "null times no nodes")
+def test_a_library_that_times_no_nodes_gives_the_reason(engine, tmp_path):
+    found = profile.profile(pair(engine, tmp_path), LATENCIES_MS, "null")
+    assert found["a"] == profile.Profile((), "null times no nodes")
 
 
-def test_a_child_that_fails_gives_its_last_words(tmp_path):
+def test_a_child_that_fails_gives_its_reason(tmp_path):
     (tmp_path / "broken.engine").write_text("nothing")
-    found = profile.profile("onnxruntime", entrants(tmp_path / "broken.engine"), LATENCIES_MS)
-    assert [of.nodes for of in found.values()] == [(), ()]
-    assert "the profiling process ended with 2 and said:" in found["b"].reason
+    found = profile.profile(pair(tmp_path / "broken.engine", tmp_path), LATENCIES_MS, "onnxruntime")
+    assert [one.nodes for one in found.values()] == [(), ()]
     assert "broken.engine is not an engine" in found["b"].reason
 
 
 class Recorded:
-    """A profiled session that keeps whose turn it was."""
+    """A profiled session that records the order of the inferences."""
 
-    def __init__(self, name: str, turns: list[str]) -> None:
-        self.name, self.turns = name, turns
+    def __init__(self, name: str, order: list[str]) -> None:
+        self.name, self.order = name, order
 
     def run(self, feeds) -> None:
-        self.turns.append(self.name)
+        self.order.append(self.name)
 
     def nodes(self) -> tuple[NodeRuns, ...]:
-        count = self.turns.count(self.name)
+        count = self.order.count(self.name)
         return (NodeRuns("n", "Conv", tuple(float(i) for i in range(count))),)
 
 
-def test_turns_are_balanced_and_warm_ups_left_out():
-    turns: list[str] = []
-    sessions: list[Any] = [(name, Recorded(name, turns), {}, 2) for name in "ab"]
-    found = profile._take_turns(sessions)
-    assert "".join(turns) == "aabb" + "aabb" + "bbaa" + "aabb" + "bbaa"
+def test_blocks_are_balanced_and_warm_ups_left_out():
+    order: list[str] = []
+    opened = [profile._Opened(key, Recorded(key, order), {}, 2) for key in "ab"]
+    found = profile._run_interleaved(opened)
+    assert "".join(order) == "aabb" + "aabb" + "bbaa" + "aabb" + "bbaa"
     (node,) = found["a"]
-    assert (node.median_ms, node.mad_ms) == (5.5, 2.0)  # of 2 to 9: the two before are warm-up
+    assert (node["median_ms"], node["mad_ms"]) == (5.5, 2.0)  # of 2 to 9: the two before are warm-up
 
 
-def test_the_plan_fits_half_a_second(engine, tmp_path):
-    blocks = [profile._planned(entrants(engine)[0], ms, tmp_path / "feeds.npz")[3] for ms in (0.01, 10.0, 5000.0)]
-    assert blocks == [50, 13, 2]
+def test_the_plan_fits_half_a_second():
+    assert [profile._block_length(ms) for ms in (0.01, 10.0, 5000.0)] == [50, 13, 1]
 
 
-def test_the_childs_side_writes_nodes(engine, tmp_path):
-    plan = {"backend": "onnxruntime", "threads": 1}
-    plan["entrants"] = [profile._planned(entrants(engine)[0], 200.0, tmp_path / "feeds.npz")]
-    (tmp_path / "plan.json").write_text(json.dumps(plan))
-    assert profile.main([str(tmp_path / "plan.json"), str(tmp_path / "out.json")]) == 0
-    assert {"name", "op", "median_ms", "mad_ms"} == set(json.loads((tmp_path / "out.json").read_text())["a"][0])
-
-
-def test_a_result_has_nodes_or_a_note(engine, tmp_path):
-    config = BenchConfig("onnxruntime", threads=1)
-    (with_nodes,) = suite._with_nodes(
-        [replace(candidate("a", "fp32", 1.0, 37.0), name="a")], entrants(engine, "a"), config
-    )
-    assert with_nodes.nodes
-    assert with_nodes.notes == ()
-    config = replace(config, backend="null")
-    (without,) = suite._with_nodes([replace(with_nodes, nodes=())], entrants(engine, "a"), config)
-    assert (without.nodes, without.notes) == ((), ("time per node not measured: null times no nodes",))
-
-
-def test_bench_profiles_each_engine_unless_told_not_to(engine, tmp_path):
-    quick = BenchConfig("onnxruntime", processes=1, blocks=2, block_ms=0.1, warmup_ms=0.1, width=9.0, threads=1)
-    subjects = [suite.Subject("a/fp32", "a", "fp32", Artifact("engine", engine, "ab" * 32))]
-    for profiled in (True, False):
-        setting, out = suite.Setting("net", quick, profiled=profiled), tmp_path / f"{profiled}.json"
-        suite.run(subjects, setting, suite.provenance(subjects, setting, {}), out, suite.Told(lambda line: None))
-        (found,) = read_result(out).candidates
-        assert bool(found.nodes) == profiled
-        assert not any("per node" in note for note in found.notes)
-    again = suite.profiled(subjects, setting, read_result(out))
+def test_a_row_has_nodes_or_a_note(engine, tmp_path):
+    quick = replace(QUICK, backend="onnxruntime", processes=1)
+    candidates = [Candidate("a/fp32", engine, "ab" * 32)]
+    for times_nodes in (True, False):
+        plan, out = suite.BenchPlan("net", quick, times_nodes=times_nodes), tmp_path / f"{times_nodes}.json"
+        suite.run(candidates, plan, out, QuietReporter())
+        (row,) = read_result(out).candidates
+        assert bool(row.nodes) == times_nodes
+        assert not any("per node" in note for note in row.notes)
+    again = suite.with_nodes(candidates, plan, read_result(out))
     assert again.candidates[0].nodes
     assert replace(again.candidates[0], nodes=()) == read_result(out).candidates[0]
     assert read_artifact(out).kind == "result"

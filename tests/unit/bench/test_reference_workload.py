@@ -7,18 +7,17 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from benchmarks.reference_workload import model
 from edgekd.bench import reference_workload, suite
-from edgekd.convert import import_onnx
-from edgekd.core.artifact import read_artifact, sha256_of
-from edgekd.core.config import BenchConfig
+from edgekd.bench.candidate import Candidate
+from edgekd.core.artifact import sha256_of
 from edgekd.core.family import load
+from edgekd.core.reporter import QuietReporter
+from edgekd.core.tensor import TensorSpec
 from edgekd.results.result import read_result
-from edgekd.runtime import build
-from tests.pipeline.tiny import tiny_onnx
-
-QUICK = BenchConfig(processes=2, blocks=2, width=9.0, block_ms=0.1, warmup_ms=0.1, threads=1)
+from tests.unit.bench.engines import QUICK, null_engine
 
 
 def test_the_file_is_what_the_script_writes():
@@ -26,33 +25,28 @@ def test_the_file_is_what_the_script_writes():
     assert shipped == model().SerializeToString()
 
 
-def test_it_answers_and_not_with_nothing(tmp_path):
-    entrant = reference_workload.entrant(replace(QUICK, scenario="offline", streams=2), tmp_path)
-    assert len(entrant.feeds) == 2  # one for each stream
-    session = load("backends", "onnxruntime").BACKEND.open(entrant.engine, threads=1)
-    answer = session.run({"x": np.ones((1, 3, 96, 96), np.float32)})["y"]
+def test_it_computes_something(tmp_path):
+    config = replace(QUICK, backend="onnxruntime", scenario="offline", streams=2)
+    made = reference_workload.candidate(config, tmp_path)
+    assert len(made.query()) == 2  # one for each stream
+    assert not made.decides
+    session = load("backends", "onnxruntime").BACKEND.open(made.engine, threads=1)
+    output = session.run({"x": np.ones((1, 3, 96, 96), np.float32)})["y"]
     session.close()
-    assert answer.shape == reference_workload.OUTPUT.shape
-    assert np.isfinite(answer).all()
-    assert answer.std() > 0
+    assert output.shape == reference_workload.OUTPUT.shape
+    assert np.isfinite(output).all()
+    assert output.std() > 0
 
 
-def test_a_result_has_its_runs_beside_every_candidate_s(tmp_path):
-    engine = tmp_path / "net.engine"
-    onnx = tiny_onnx(tmp_path / "net.onnx")
-    build.run(import_onnx.run(onnx, {}, None, tmp_path / "adopted.onnx"), "null", engine)
-    subjects = suite.subjects([read_artifact(engine)])
-    for wanted in (True, False):
-        setting = suite.Setting("net", replace(QUICK, backend="null", yardstick=wanted))
-        out = tmp_path / "result.json"
-        suite.run(subjects, setting, suite.provenance(subjects, setting, {}), out, suite.Told(lambda line: None))
-        result = read_result(out)
-        assert [candidate.name for candidate in result.candidates] == [subjects[0].name]
-        rounds = [len(run.blocks_ns) for run in result.candidates[0].runs]
-        assert [len(run.blocks_ns) for run in result.yardstick] == (rounds if wanted else [])
-        digest = sha256_of(Path(reference_workload.__file__).with_suffix(".onnx"))
-        assert (
-            result.yardstick_sha256 == reference_workload.sha256() == digest
-            if wanted
-            else result.yardstick_sha256 == ""
-        )
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_result_has_its_runs_beside_every_candidates(tmp_path, wanted):
+    engine = null_engine(tmp_path, (TensorSpec("x", (1, 4), "float32"),))
+    plan = suite.BenchPlan("net", replace(QUICK, reference_workload=wanted))
+    suite.run([Candidate("net/fp32", engine, "ab" * 32)], plan, tmp_path / "result.json", QuietReporter())
+    result = read_result(tmp_path / "result.json")
+    assert [row.name for row in result.candidates] == ["net/fp32"]
+    rounds = [len(run.blocks_ns) for run in result.candidates[0].runs]
+    assert [len(run.blocks_ns) for run in result.reference_workload] == (rounds if wanted else [])
+    digest = sha256_of(Path(reference_workload.__file__).with_suffix(".onnx"))
+    assert digest == reference_workload.sha256()
+    assert result.reference_workload_sha256 == (digest if wanted else "")

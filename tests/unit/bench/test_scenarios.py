@@ -1,4 +1,4 @@
-"""What a query is in each scenario, and who answers it."""
+"""What a query is in each scenario, and which sessions run it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLES = [{"x": np.full((1, 2), index, np.float32)} for index in range(3)]
 
 
 class Session:
-    """Notes what it was fed and in which thread; fails on a 9."""
+    """Records what it was fed and in which thread; fails on a 9."""
 
     inputs: tuple[TensorSpec, ...] = FIXED
     outputs: tuple[TensorSpec, ...] = FIXED
@@ -60,14 +60,23 @@ def test_a_scalar_input_is_a_batch_of_one():
     assert scenarios.batch_of({"x": np.float32(3).reshape(())}) == 1
 
 
-def test_one_stream_answers_in_turn_in_the_session_that_is_told_of():
+def test_one_stream_runs_a_query_one_after_another():
     log = []
     session = Session(log)
-    with scenarios.runner(lambda: session, BenchConfig(scenario="offline")) as (runner, told_of):
-        runner.run(tuple(SAMPLES))
+    config = BenchConfig(scenario="offline")
+    with scenarios.open_query(lambda: session, tuple(SAMPLES), config) as (run, asked_about):
+        run()
     assert [fed for fed, *_ in log] == [0, 1, 2]
-    assert told_of is session
+    assert asked_about is session
     assert session.closed
+
+
+def test_a_query_of_one_inference_is_the_sessions_own_call():
+    log = []
+    with scenarios.open_query(lambda: Session(log), (SAMPLES[2],), BenchConfig()) as (run, session):
+        run()
+        assert getattr(run, "func", None) == session.run
+    assert [fed for fed, *_ in log] == [2]
 
 
 def test_streams_share_a_query_out_each_in_its_own_thread():
@@ -78,10 +87,11 @@ def test_streams_share_a_query_out_each_in_its_own_thread():
         return opened[-1]
 
     query = tuple(SAMPLES * 8)
-    with scenarios.runner(open_session, BenchConfig(scenario="offline", streams=3)) as (runner, session):
-        runner.run(query)
+    config = BenchConfig(scenario="offline", streams=3)
+    with scenarios.open_query(open_session, query, config) as (run, session):
+        run()
         assert sorted(fed for fed, *_ in log) == sorted(float(feeds["x"][0, 0]) for feeds in query)
-        runner.run(query)
+        run()
     assert len(log) == 2 * len(query)
     assert all(ran_in == opened_in for _, ran_in, opened_in in log)
     assert threading.get_ident() not in {ran_in for _, ran_in, _ in log}
@@ -90,15 +100,16 @@ def test_streams_share_a_query_out_each_in_its_own_thread():
     assert all(one.closed for one in opened)
 
 
-def test_what_goes_wrong_in_a_stream_is_raised_where_the_query_was_asked():
+def test_a_failure_in_a_stream_is_raised_by_the_query():
     nine = {"x": np.full((1, 2), 9, np.float32)}
-    with scenarios.runner(lambda: Session([]), BenchConfig(scenario="offline", streams=2)) as (runner, _):
-        with pytest.raises(InputError, match="no nines"):
-            runner.run((SAMPLES[0], nine, SAMPLES[1]))
-        runner.run(tuple(SAMPLES))  # and the streams go on
+    config = BenchConfig(scenario="offline", streams=2)
+    with scenarios.open_query(lambda: Session([]), (SAMPLES[0], nine, SAMPLES[1]), config) as (run, _):
+        for _ in range(2):  # the streams go on after a failure
+            with pytest.raises(InputError, match="no nines"):
+                run()
 
 
-def test_a_stream_that_does_not_open_says_so():
+def test_a_stream_that_does_not_open_closes_the_others():
     calls, opened = [], []
 
     def open_session():
@@ -108,16 +119,15 @@ def test_a_stream_that_does_not_open_says_so():
         opened.append(Session([]))
         return opened[-1]
 
+    config = BenchConfig(scenario="offline", streams=2)
     with (
         pytest.raises(InputError, match="too many"),
-        scenarios.runner(open_session, BenchConfig(scenario="offline", streams=2)),
+        scenarios.open_query(open_session, tuple(SAMPLES), config),
     ):
         pass
-    assert [one.closed for one in opened] == [True, True]  # who opened, closes
+    assert [one.closed for one in opened] == [True, True]
 
 
-def test_streams_are_offline_s():
-    with pytest.raises(
-        RecipeError, match=r'streams = 2 with scenario = \'single_stream\'; .* write scenario = "offline"'
-    ):
+def test_streams_need_the_offline_scenario():
+    with pytest.raises(RecipeError, match="streams = 2 with scenario = 'single_stream'"):
         BenchConfig(streams=2)

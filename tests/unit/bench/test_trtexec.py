@@ -10,9 +10,11 @@ import pytest
 from edgekd.bench import trtexec
 from edgekd.bench.trtexec import read_profile, read_times
 from edgekd.cli import _run as edgekd
-from edgekd.core.artifact import Artifact, Provenance, read_artifact, save_manifest, sha256_of
+from edgekd.core.artifact import Artifact, publish, read_artifact, sha256_of
 from edgekd.core.errors import InputError
+from edgekd.core.network_info import NetworkInfo
 from edgekd.core.numerics import percentile
+from edgekd.core.provenance import Provenance
 from edgekd.core.tensor import TensorSpec
 from edgekd.report.formats import trtexec_profile, trtexec_times
 from edgekd.results.result import read_result
@@ -137,19 +139,19 @@ def test_files_become_a_result_that_others_read(tmp_path, plan, capsys):
     assert (only.name, len(only.runs), only.engine_bytes) == ("net/as given", 2, plan.stat().st_size)
     assert (only.engine_sha256, only.peak_memory_bytes) == (sha256_of(plan), None)
     assert len(only.nodes) == 5
-    seen = result.conditions
-    assert (seen.target, seen.backend, seen.libraries["tensorrt"]) == ("Jetson Orin Nano 8GB", "tensorrt", "10.3.0")
+    image = result.conditions
+    assert (image.target, image.backend, image.libraries["tensorrt"]) == ("Jetson Orin Nano 8GB", "tensorrt", "10.3.0")
     records = [r for path in (TIMES["10.3"], again) for r in json.loads(path.read_text())]
     assert only.percentile_ms(99) == pytest.approx(percentile([r["latencyMs"] for r in records], 99), abs=1e-6)
     assert len(read_artifact(out).made_by.parents_sha256) == 4
     assert edgekd(["compare", str(out), str(out)]) == 0
     assert edgekd(["gate", str(out), "--baseline", str(out)]) in (0, 4)
-    assert edgekd(["report", str(out), "--format", "html", "-o", str(tmp_path / "r.html")]) == 0
+    assert edgekd(["report", str(out), "--report", f"html={tmp_path / 'r.html'}"]) == 0
 
 
 def test_it_is_never_compared_with_our_own_clock(tmp_path, plan, capsys):
-    given = trtexec.Given((TIMES["10.3"],), None, CONDITIONS.target, "10.3.0")
-    trtexec.run(plan, given, tmp_path / "r.json")
+    files = trtexec.TrtexecFiles((TIMES["10.3"],), None, CONDITIONS.target, "10.3.0")
+    trtexec.run(plan, files, tmp_path / "r.json")
     ours = example(title="net").to_json()
     (tmp_path / "ours.json").write_text(ours)
     assert edgekd(["gate", str(tmp_path / "r.json"), "--baseline", str(tmp_path / "ours.json")]) == 5
@@ -157,12 +159,12 @@ def test_it_is_never_compared_with_our_own_clock(tmp_path, plan, capsys):
 
 
 def test_a_manifest_tells_what_the_engine_is(tmp_path, plan):
-    network = {"role": "student", "precision": "int8", "onnx_bytes": 5, "cost": {"macs": 7}}
-    facts, spec = {"backend": "tensorrt", "network": network}, TensorSpec("x", (2, 3), "float32")
-    made_by = Provenance("build", ("ab" * 32,))
-    save_manifest(Artifact("engine", plan, sha256_of(plan), (spec,), (), made_by, facts))
-    given = trtexec.Given((TIMES["11.0"],), None, "a board", "11.0")
-    trtexec.run(plan, given, tmp_path / "r.json")
+    network = NetworkInfo("student", precision="int8", onnx_bytes=5, cost={"macs": 7.0})
+    inputs, made_by = (TensorSpec("x", (2, 3), "float32"),), Provenance("build", ("ab" * 32,))
+    engine = Artifact("engine", plan, inputs=inputs, made_by=made_by, facts={"backend": "tensorrt"}, network=network)
+    publish(engine, "a plan")
+    files = trtexec.TrtexecFiles((TIMES["11.0"],), None, "a board", "11.0")
+    trtexec.run(plan, files, tmp_path / "r.json")
     result = read_result(tmp_path / "r.json")
     (only,) = result.candidates
     assert (only.name, only.inputs, only.cost, result.conditions.batch) == (
@@ -172,9 +174,9 @@ def test_a_manifest_tells_what_the_engine_is(tmp_path, plan):
         2,
     )
     assert (only.onnx_sha256, result.conditions.target) == ("ab" * 32, "a board")
-    save_manifest(Artifact("engine", plan, sha256_of(plan), facts={"backend": "onnxruntime"}))
+    publish(Artifact("engine", plan, facts={"backend": "onnxruntime"}), "a plan")
     with pytest.raises(InputError, match="was built by onnxruntime; trtexec times TensorRT's"):
-        trtexec.run(plan, given, tmp_path / "r.json")
+        trtexec.run(plan, files, tmp_path / "r.json")
 
 
 def test_files_that_do_not_belong_together(tmp_path, plan):
@@ -183,7 +185,7 @@ def test_files_that_do_not_belong_together(tmp_path, plan):
         ((TIMES["10.3"], TIMES["11.0"]), "of unlike runs: .* included; .* left out"),
     ):
         with pytest.raises(InputError, match=says):
-            trtexec.run(plan, trtexec.Given(times, None, "a board", "10.3"), tmp_path / "r.json")
+            trtexec.run(plan, trtexec.TrtexecFiles(times, None, "a board", "10.3"), tmp_path / "r.json")
 
 
 @pytest.mark.parametrize(
@@ -206,8 +208,8 @@ def test_what_is_written_is_read_again(tmp_path, plan, release):
     run, clock = read_times(tmp_path / "t.json", release)
     assert [ns / 1e6 for ns in samples_ns(run)] == pytest.approx(result.candidates[0].latencies_ms.tolist(), abs=1e-6)
     assert clock == result.conditions.clock  # ours, still: a detour through trtexec's format makes it no trtexec time
-    given = trtexec.Given((TIMES["10.3"],), HERE / "by_hand_profile_10.3.json", "a board", "10.3")
-    trtexec.run(plan, given, tmp_path / "r.json")
+    files = trtexec.TrtexecFiles((TIMES["10.3"],), HERE / "by_hand_profile_10.3.json", "a board", "10.3")
+    trtexec.run(plan, files, tmp_path / "r.json")
     theirs = read_result(tmp_path / "r.json")
     (tmp_path / "t.json").write_text(trtexec_times.render(theirs))
     run, clock = read_times(tmp_path / "t.json", "10.3")
@@ -224,9 +226,9 @@ def test_a_result_without_a_profile_has_none_to_write():
 
 def test_one_of_several_candidates_may_be_named(tmp_path, capsys):
     (tmp_path / "r.json").write_text(example().to_json())
-    words = ["report", str(tmp_path / "r.json"), "--format", "trtexec_times"]
+    words = ["report", str(tmp_path / "r.json"), "--report", f"trtexec_times={tmp_path / 'times.json'}"]
     assert edgekd(words) == 2
-    assert "name one with --candidate" in capsys.readouterr().err
+    assert "--candidate" in capsys.readouterr().err
     assert edgekd([*words, "--candidate", "student/int8"]) == 0
-    assert len(json.loads(capsys.readouterr().out)) == 60
+    assert len(json.loads((tmp_path / "times.json").read_text())) == 60
     assert edgekd([*words, "--candidate", "nobody"]) == 5

@@ -1,9 +1,7 @@
-"""Embedded graphs: what operators they hold, and that quantizers and TensorRT's parser leave them be."""
+"""Joined graphs: names, and that simplifying, quantizing and TensorRT's parser leave the task's parts alone."""
 
 from __future__ import annotations
 
-import json
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,150 +9,152 @@ import onnx
 import pytest
 import torch
 from onnx import ModelProto, TensorProto
-from torch import Tensor, nn
 
-from edgekd.convert.export import Job, run
+from edgekd.convert.compose import NETWORK_INPUT, NETWORK_OUTPUT, join
+from edgekd.convert.export import ExportJob, run
 from edgekd.convert.simplify import run as simplify
 from edgekd.core.artifact import Artifact
 from edgekd.core.config import ExportConfig, QuantizeConfig, SimplifyConfig
-from edgekd.core.family import load
-from edgekd.core.preprocessing import task_view
+from edgekd.core.errors import BuildError
+from edgekd.core.family import load, names
+from edgekd.core.network_info import NetworkInfo
+from edgekd.core.preprocessing import POSTPROCESS_PREFIX, PREPROCESS_PREFIX, is_pre_or_postprocessing, task_view
+from edgekd.core.provenance import Provenance
 from edgekd.core.samples import Samples
 from edgekd.graph.evaluate import run_onnx
 from edgekd.graph.model import infer_shapes
-from tests.unit.convert.test_preprocessing import OPTIONS, PHOTOGRAPHS, photograph
+from edgekd.quantize.stage import run as quantize
+from tests.unit.convert.task_networks import PHOTOGRAPHS, TaskNetwork, image_samples, options_of
+from tests.unit.graph.networks import parse
 
 SIZE = (64, 96)
-# In TensorRT's ONNX parser since 8.6 at the latest; neither Conv nor MatMul, which INT8 would change.
-TAKEN = frozenset(
-    "Add ArgMax AveragePool Cast Clip Concat Constant ConstantOfShape Div Equal Floor Gather Greater Less MaxPool Mul "
-    "Neg Pad ReduceMin ReduceSum Reshape Shape Slice Softmax Sub TopK Transpose".split()
-)
-CHANNELS = {"dehazing": 4}
+TASKS = names("convert.preprocessing")
+SAMPLES: Samples = image_samples(SIZE)
 
 
-class Net(nn.Module):
-    """A convolution, and what each task wants of it: three channels, logits of a picture, or of each pixel."""
-
-    def __init__(self, task: str) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        out = {"super_resolution": 12, "dehazing": 3, "classification": 7, "segmentation": 7}[task]
-        self.task, self.conv = task, nn.Conv2d(CHANNELS.get(task, 3), out, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv(x)
-        if self.task == "classification":
-            return 5 * y.mean(dim=(2, 3))
-        return nn.functional.pixel_shuffle(y, 2) if self.task == "super_resolution" else torch.tanh(y)
+def graph(source: str, target: str, body: str = "") -> ModelProto:
+    """Return a graph that multiplies by a weight, from and to the tensors of these names."""
+    body = body or f"[mul] inner = Mul ({source}, w) [neg] {target} = Neg (inner)"
+    return parse(f"g (float[2] {source}) => (float[2] {target}) <float[2] w = {{2, 3}}> {{ {body} }}")
 
 
-@cache
-def pictures() -> Samples:
-    feeds = np.stack([photograph(name, SIZE)[None] for name in (*PHOTOGRAPHS, *PHOTOGRAPHS)])
-    return Samples({"input": feeds}, tuple(map(str, range(len(feeds)))), "photographs of edgekd")
+def test_equal_names_of_the_three_graphs_stay_apart() -> None:
+    joined = join(graph("x", NETWORK_INPUT), graph(NETWORK_INPUT, NETWORK_OUTPUT), graph(NETWORK_OUTPUT, "y"))
+    onnx.checker.check_model(joined)
+    pre, post = PREPROCESS_PREFIX, POSTPROCESS_PREFIX
+    expected = [f"{pre}mul", f"{pre}neg", "mul", "neg", f"{post}mul", f"{post}neg"]
+    assert [node.name for node in joined.graph.node] == expected
+    assert {tensor.name for tensor in joined.graph.initializer} == {"w", f"{pre}w", f"{post}w"}
+    found = run_onnx(joined, {"x": np.array([1, 10], np.float32)})["y"]
+    assert found.tolist() == [-8, -270]
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_an_inner_tensor_called_like_the_input_or_output_is_refused(name: str) -> None:
+    body = f"{name} = Mul ({NETWORK_INPUT}, w) {NETWORK_OUTPUT} = Neg ({name})"
+    network = graph(NETWORK_INPUT, NETWORK_OUTPUT, body)
+    with pytest.raises(BuildError, match=f"inner tensor {name}"):
+        join(graph("x", NETWORK_INPUT), network, graph(NETWORK_OUTPUT, "y"))
+
+
+def test_the_given_graphs_are_left_as_they_are() -> None:
+    parts = [graph("x", NETWORK_INPUT), graph(NETWORK_INPUT, NETWORK_OUTPUT), graph(NETWORK_OUTPUT, "y")]
+    before = [part.SerializeToString() for part in parts]
+    join(*parts)
+    assert [part.SerializeToString() for part in parts] == before
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def task(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory) -> dict[str, Artifact]:
-    """Each task's network, exported; dehazing's simplified, too, which merges nodes of its ends and renames them."""
-    made = {}
-    for task, options in OPTIONS.items():
-        folder = tmp_path_factory.mktemp(task)
-        shape = (1, CHANNELS.get(task, 3), *SIZE)
-        config = ExportConfig(shape=shape, exporter="torchscript", embed_preprocess=True)
-        metadata = {"task": task, "task_options": json.dumps(options)}
-        export = Job("ab" * 32, config, 17, pictures(), metadata, folder / "exported.onnx")
-        made[task] = run(Net(task).eval(), export)
-    made["dehazing"] = simplify(made["dehazing"], SimplifyConfig(), pictures(), folder / "simplified.onnx")
+def exported(task: str, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Export the task's network and simplify it, which merges nodes of the task's parts and renames them."""
+    folder, options = tmp_path_factory.mktemp(task), options_of(task)
+    channels = load("tasks", task).preprocess(np.zeros((*SIZE, 3), np.uint8), options).shape[0]
+    job = ExportJob(
+        made_by=Provenance("export", ("ab" * 32,)),
+        config=ExportConfig(shape=(1, channels, *SIZE), exporter="torchscript", include_preprocessing=True),
+        opset=17,
+        samples=SAMPLES,
+        network=NetworkInfo(task=task, task_options=options),
+        out=folder / "exported.onnx",
+    )
+    made = simplify(run(TaskNetwork(task, SIZE).eval(), job), SimplifyConfig(), SAMPLES, folder / "simplified.onnx")
+    assert made.facts["outcome"] == "simplified"
     return made
 
 
-def scheme(name: str, onnx_artifact: Artifact, out: Path) -> Artifact:
-    made: Artifact = load("quantize.schemes", name).quantize(onnx_artifact, QuantizeConfig(), pictures(), out)
-    return made
+def quantized(scheme: str, given: Artifact, out: Path) -> Artifact:
+    return quantize(given, scheme, QuantizeConfig(), SAMPLES, out)
 
 
-def embedded_nodes(model: ModelProto) -> list[onnx.NodeProto]:
-    return [node for node in model.graph.node if node.name.startswith("embedded_")]
+def task_nodes(model: ModelProto) -> list[onnx.NodeProto]:
+    return [node for node in model.graph.node if is_pre_or_postprocessing(node.name)]
 
 
-def answers(artifact: Artifact, task: str) -> list[np.ndarray]:
+def graph_answers(artifact: Artifact, task: str) -> list[np.ndarray]:
     view = task_view(load("tasks", task), True)
-    outputs = (run_onnx(artifact.path, pictures().feeds(index))["output"][0] for index in range(len(PHOTOGRAPHS)))
-    return [np.asarray(view.postprocess(output, OPTIONS[task])) for output in outputs]
+    answers = []
+    for index in range(len(PHOTOGRAPHS)):
+        output = run_onnx(artifact.path, SAMPLES[index].feeds)["output"][0]
+        answers.append(np.asarray(view.postprocess(output, options_of(task))))
+    return answers
 
 
-def plain_answers(task: str) -> list[np.ndarray]:
-    """What numpy and torch make of the same pictures without any graph."""
-    member, net = load("tasks", task), Net(task).eval()
-    seen = (member.preprocess(picture[0], OPTIONS[task]) for picture in pictures().inputs["input"][: len(PHOTOGRAPHS)])
-    with torch.no_grad():
-        return [member.postprocess(net(torch.from_numpy(x)[None])[0].numpy(), OPTIONS[task]) for x in seen]
+def numpy_and_torch_answers(task: str) -> list[np.ndarray]:
+    """Return what the task's numpy code and the torch network make of the same images, without any graph."""
+    member, network, options = load("tasks", task), TaskNetwork(task, SIZE).eval(), options_of(task)
+    answers = []
+    for index in range(len(PHOTOGRAPHS)):
+        network_input = torch.from_numpy(member.preprocess(SAMPLES[index].feeds["input"][0], options))[None]
+        with torch.no_grad():
+            answers.append(member.postprocess(network(network_input)[0].numpy(), options))
+    return answers
 
 
-@pytest.mark.parametrize("task", sorted(OPTIONS))
-def test_the_graph_answers_as_numpy_and_torch_do(exported, task: str) -> None:
-    for found, expected in zip(answers(exported[task], task), plain_answers(task), strict=True):
-        assert found.dtype == expected.dtype
-        if task == "segmentation":
-            assert np.mean(found != expected) <= 1e-3
-        elif task == "classification":
-            np.testing.assert_allclose(found, expected, atol=1e-6)
-        else:  # half a grey level of rounding, and one more on a few values that were about to be rounded up
-            assert np.abs(found - expected).max() <= 1.001 / 255
-            assert np.mean(np.abs(found - expected) > 0.501 / 255) <= 1e-3
+def test_a_simplified_graph_still_includes_preprocessing(exported: Artifact, task: str) -> None:
+    assert exported.network is not None
+    assert exported.network.includes_preprocessing
+    assert exported.inputs[0].dtype == "uint8"
+    for found, expected in zip(graph_answers(exported, task), numpy_and_torch_answers(task), strict=True):
+        limit = 0.5 if expected.ndim == 2 else 1.001 / 255  # another label, or more than one grey level
+        assert np.mean(np.abs(found - expected) > limit) <= 1e-3
 
 
-@pytest.mark.parametrize("task", sorted(OPTIONS))
-def test_operators_are_those_that_tensorrt_takes(exported, task: str) -> None:
-    nodes = embedded_nodes(onnx.load(exported[task].path))
-    assert len(nodes) >= 4
-    assert {node.op_type for node in nodes} <= TAKEN
-    # uint8 is cast at once, and made of floats.
-    model = infer_shapes(onnx.load(exported[task].path))
-    types = {v.name: v.type.tensor_type.elem_type for v in (*model.graph.value_info, *model.graph.input)}
-    readers = [node.op_type for node in model.graph.node for name in node.input if types.get(name) == TensorProto.UINT8]
-    assert readers == ["Cast"]
-    if task != "classification":
-        last = next(node for node in model.graph.node if "output" in node.output)
-        assert (last.op_type, types[last.input[0]]) == ("Cast", TensorProto.FLOAT)
-
-
-@pytest.mark.parametrize("task", sorted(OPTIONS))
-def test_half_precision_stops_at_the_network(exported, task: str, tmp_path: Path) -> None:
-    made = scheme("fp16", exported[task], tmp_path / "fp16.onnx")
+def test_half_precision_stops_at_the_network(exported: Artifact, task: str, tmp_path: Path) -> None:
+    made = quantized("fp16", exported, tmp_path / "fp16.onnx")
     model = infer_shapes(onnx.load(made.path))
     halves = {v.name for v in model.graph.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT16}
     halves |= {t.name for t in model.graph.initializer if t.data_type == TensorProto.FLOAT16}
-    inside = embedded_nodes(model)
+    inside = task_nodes(model)
     assert halves
     assert inside
     assert not [node.name for node in inside for name in (*node.input, *node.output) if name in halves]
-    # One cast into half before the network and one out of it; none between two embedded nodes.
+    # One cast into half before the network and one out of it; none between two of the task's own nodes.
     assert sum(node.name.startswith("edgekd_cast_") for node in model.graph.node) == 2
-    assert "of them embedded" in made.facts["summary"]
-    for found, expected in zip(answers(made, task), plain_answers(task), strict=True):
-        assert np.mean(np.abs(found - expected) > (0.5 if task == "segmentation" else 1.001 / 255)) <= 5e-3
+    for found, expected in zip(graph_answers(made, task), numpy_and_torch_answers(task), strict=True):
+        limit = 0.5 if expected.ndim == 2 else 1.001 / 255
+        assert np.mean(np.abs(found - expected) > limit) <= 5e-3
 
 
-@pytest.mark.parametrize("task", sorted(OPTIONS))
-def test_int8_changes_the_networks_convolution_alone(exported, task: str, tmp_path: Path) -> None:
-    made = scheme("int8", exported[task], tmp_path / "int8.onnx")
-    before, after = (onnx.load(artifact.path) for artifact in (exported[task], made))
+def test_int8_changes_the_networks_convolution_alone(exported: Artifact, tmp_path: Path) -> None:
+    made = quantized("int8", exported, tmp_path / "int8.onnx")
+    before, after = (onnx.load(artifact.path) for artifact in (exported, made))
     assert made.facts["quantized"]["operators"] == {"Conv": 1}
-    kept = {node.name: node for node in embedded_nodes(after)}
-    for node in (node for node in embedded_nodes(before) if node.op_type != "Constant"):
+    kept = {node.name: node for node in task_nodes(after)}
+    for node in (node for node in task_nodes(before) if node.op_type != "Constant"):
         assert kept[node.name].op_type == node.op_type
         assert len(kept[node.name].input) == len(node.input)
     assert made.facts["quantized"]["activations"] == 1
 
 
-@pytest.mark.parametrize("task", ["dehazing", "segmentation"])
-@pytest.mark.parametrize("name", ["fp16", "int8"])
-def test_tensorrts_parser_takes_the_picture(exported, task: str, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["fp16", "int8"])
+def test_tensorrts_parser_takes_the_image(exported: Artifact, scheme: str, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed here; try: pip install 'edgekd[rtx]'")
-    made = scheme(name, exported[task], tmp_path / "in.onnx")
+    made = quantized(scheme, exported, tmp_path / "in.onnx")
     report = load("backends", "tensorrt_rtx").BACKEND.build(made.path, made.inputs, tmp_path / "out.engine")
     assert report.facts["convolutions"] == 1
     assert report.facts["warnings"] == []

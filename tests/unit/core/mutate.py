@@ -1,4 +1,4 @@
-"""Damage to files, for tests: bytes changed, values put where others are expected. Seeded, so that it repeats."""
+"""Damaged copies of files, for tests: bytes changed, values replaced by others. Seeded, so that runs repeat."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ODD: tuple[Any, ...] = (
 
 
 def texts(original: bytes, count: int, seed: int) -> Iterator[bytes]:
-    """Yield ``count`` damaged copies of a text file: flipped, cut, doubled, or with a piece of itself put in."""
+    """Yield ``count`` damaged copies of a text file: bytes flipped, cut, repeated or inserted."""
     dice = random.Random(seed)
     for _ in range(count):
         data = bytearray(original)

@@ -1,24 +1,27 @@
-"""Families: the listing is the registry, and what is missing is named with the command that brings it."""
+"""Families: the listing is the registry, and a missing library is named with the command that installs it."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edgekd import tasks
 from edgekd.core import family
 from edgekd.core.errors import MissingDependency, UnknownName
 
 
-def test_names_are_the_files_without_the_private_ones() -> None:
+def test_names_are_the_files_without_an_underscore() -> None:
     assert {"logits", "none"} <= set(family.names("distill.methods"))
     assert not [name for name in family.names("distill.methods") if name.startswith("_")]
     assert family.names("no_such_family") == []
-    assert family.names("checkpoint") == []  # a module, not a folder
+    assert family.names("core.errors") == []  # a module, not a folder
 
 
 def test_listing_imports_no_member() -> None:
@@ -56,7 +59,7 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_missing_library_is_named_with_the_command_that_brings_it(room: Path) -> None:
+def test_a_missing_library_is_named_with_the_command_that_installs_it(room: Path) -> None:
     (room / "needy_member.py").write_text("import surely_not_installed.deeper\n")
     with pytest.raises(
         MissingDependency, match=r"needs 'surely_not_installed'.*pip install surely-not-installed"
@@ -77,7 +80,7 @@ def test_a_module_of_our_own_that_is_missing_is_our_bug() -> None:
         family.load_module("edgekd.nothing_here")
 
 
-def test_the_extra_that_brings_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_extra_that_contains_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
     requires = [
         "numpy>=1",
         "torch>=2.6; extra == 'compile'",
@@ -100,6 +103,58 @@ def test_where_edgekd_itself_is_not_installed(monkeypatch: pytest.MonkeyPatch) -
     assert family.install_command("torch") == "pip install torch"
 
 
+@pytest.fixture
+def schemes(tmp_path: Path) -> Iterator[Path]:
+    """A folder whose files are members of the family "quantize.schemes"."""
+    package = importlib.import_module("edgekd.quantize.schemes")
+    package.__path__.append(str(tmp_path))
+    yield tmp_path
+    package.__path__.remove(str(tmp_path))
+
+
+def test_a_constant_is_read_without_importing_the_member(schemes: Path) -> None:
+    (schemes / "new.py").write_text(
+        "import surely_not_installed\nLIBRARIES: tuple[str, ...] = ('onnx',)\nSIZE = BYTES = -8\nDECLARED: int\n"
+    )
+    assert family.constant("quantize.schemes", "new", "LIBRARIES") == ("onnx",)
+    assert family.constant("quantize.schemes", "new", "BYTES") == -8
+    assert "edgekd.quantize.schemes.new" not in sys.modules
+    with pytest.raises(AttributeError, match="assigns no DECLARED"):
+        family.constant("quantize.schemes", "new", "DECLARED")
+
+
+def test_a_constant_that_is_computed_or_belongs_to_nobody_is_refused(schemes: Path) -> None:
+    (schemes / "new.py").write_text("LIBRARIES = tuple('ab')\n")
+    with pytest.raises(AttributeError, match=r"LIBRARIES of .* is not a literal"):
+        family.constant("quantize.schemes", "new", "LIBRARIES")
+    with pytest.raises(UnknownName, match=r"unknown quantization scheme 'nwe' .did you mean 'new'"):
+        family.constant("quantize.schemes", "nwe", "LIBRARIES")
+
+
 def test_versions_come_without_importing() -> None:
     assert family.version_of("numpy") == np.__version__
     assert family.version_of("surely-not-installed") is None
+
+
+def test_a_new_file_is_a_new_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but the file is needed: no list of members, no import."""
+    monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path)])
+    before = family.names("tasks")
+    (tmp_path / "surely_new.py").write_text('PRIMARY = "score"\n')
+    (tmp_path / "_shared.py").write_text("")
+    assert family.names("tasks") == sorted([*before, "surely_new"])
+    assert family.load("tasks", "surely_new").PRIMARY == "score"
+    monkeypatch.delitem(sys.modules, "edgekd.tasks.surely_new")
+
+
+def test_require_checks_without_importing(monkeypatch: pytest.MonkeyPatch) -> None:
+    family.require("numpy", "bench")
+    with pytest.raises(MissingDependency, match=r"bench needs 'surely_not_installed'"):
+        family.require("surely_not_installed", "bench")
+    assert "surely_not_installed" not in sys.modules
+
+
+def test_every_family_with_a_name_for_messages_exists() -> None:
+    for folder, singular in family.SINGULAR.items():
+        assert family.names(folder), folder
+        assert singular

@@ -1,4 +1,4 @@
-"""Units as people read them, boards in numbers, and the tree of errors."""
+"""Numbers as text, the opsets of boards, and the tree of errors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_newest_opset_a_release_reads(release: str, opset: int) -> None:
     assert opset_for(release) == opset
 
 
-def test_a_board_takes_the_opset_of_its_jetpack() -> None:
+def test_the_opset_of_a_board_is_that_of_its_jetpack() -> None:
     board = Target(
         "Board",
         "8.7",
@@ -71,13 +71,13 @@ def test_a_board_takes_the_opset_of_its_jetpack() -> None:
     assert dataclasses.replace(board, jetpack="5.1").opset == 17
 
 
-def test_every_error_stands_in_the_drawn_tree_with_its_exit_code() -> None:
+def test_the_drawn_tree_has_every_error_with_its_exit_code() -> None:
     drawn = {name: int(code) for name, code in re.findall(r"── (\w+)\s+exit (\d)", errors.__doc__ or "")}
     classes = {n: c for n, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.EdgeKDError)}
     assert {name: cls.exit_code for name, cls in classes.items() if name != "EdgeKDError"} == drawn
 
 
 def test_the_nearest_name_is_offered_only_when_it_is_near() -> None:
-    assert errors.nearest("scheem", ["scheme", "keep"]) == " (did you mean 'scheme'?)"
-    assert errors.nearest("zzz", ["scheme", "keep"]) == ""
+    assert errors.nearest("scheem", ["schemes", "exclude_nodes"]) == " (did you mean 'schemes'?)"
+    assert errors.nearest("zzz", ["schemes", "exclude_nodes"]) == ""
     assert str(errors.UnknownName.among("pair", "x", [])) == "unknown pair 'x'; there are: none"

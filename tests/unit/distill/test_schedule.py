@@ -1,4 +1,4 @@
-"""Learning rates by step, and which parameter gets which."""
+"""Learning rates by step, and the optimizer's parameter groups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from edgekd.core.config import TrainConfig
 from edgekd.core.errors import RecipeError
-from edgekd.distill.schedule import learning_rate, optimizer_of
+from edgekd.distill.schedule import learning_rate, make_optimizer
 
 CONFIG = TrainConfig(steps=110, warmup_steps=10, learning_rate=1.0)
 
@@ -38,27 +38,57 @@ def test_schedule(schedule: str, middle: float, last: float) -> None:
     assert learning_rate(109, config) == pytest.approx(last, rel=1e-2)
 
 
-def test_rates_are_factors_by_the_longest_prefix() -> None:
-    config = dataclasses.replace(CONFIG, rates={"decoder": 10.0, "decoder.bias": 0.5, "adaptors": 3.0})
+@pytest.mark.parametrize("schedule", ["cosine", "poly", "step", "constant"])
+def test_no_schedule_rises_after_the_warm_up(schedule: str) -> None:
+    config = dataclasses.replace(CONFIG, schedule=schedule)
+    rates = [learning_rate(step, config) for step in range(10, 110)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] > 0
+
+
+def test_step_falls_at_its_milestones() -> None:
+    config = dataclasses.replace(CONFIG, schedule="step", milestones=(0.5,), warmup_steps=0)
+    assert [learning_rate(step, config) for step in (0, 54, 55, 109)] == pytest.approx([1.0, 1.0, 0.1, 0.1])
+
+
+def test_multipliers_go_by_the_longest_prefix() -> None:
+    config = dataclasses.replace(CONFIG, lr_multipliers={"decoder": 10.0, "decoder.bias": 0.5, "adaptors": 3.0})
     adaptor = nn.Parameter(torch.zeros(1))
-    groups = optimizer_of(_network(), [adaptor], config).param_groups
-    factor = {id(parameter): group["factor"] for group in groups for parameter in group["params"]}
-    assert sorted(factor.values()) == [0.5, 1.0, 1.0, 3.0, 10.0]
-    assert factor[id(adaptor)] == 3.0
+    groups = make_optimizer(_network(), [adaptor], config).param_groups
+    multipliers = {id(parameter): group["lr_multiplier"] for group in groups for parameter in group["params"]}
+    assert sorted(multipliers.values()) == [0.5, 1.0, 1.0, 3.0, 10.0]
+    assert multipliers[id(adaptor)] == 3.0
 
 
-def test_rate_of_nothing_is_refused() -> None:
-    with pytest.raises(RecipeError, match="rates names decodr"):
-        optimizer_of(_network(), [], dataclasses.replace(CONFIG, rates={"decodr": 10.0}))
+def test_every_parameter_is_in_one_group() -> None:
+    network, adaptor = _network(), nn.Parameter(torch.zeros(1))
+    groups = make_optimizer(network, [adaptor], dataclasses.replace(CONFIG, optimizer="adamw")).param_groups
+    held = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(held) == sorted(id(parameter) for parameter in (*network.parameters(), adaptor))
+
+
+def test_prefix_that_matches_no_parameter_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"lr_multipliers names decodr.*'backbone'"):
+        make_optimizer(_network(), [], dataclasses.replace(CONFIG, lr_multipliers={"decodr": 10.0}))
+
+
+def test_adaptors_may_be_named_where_a_method_has_none() -> None:
+    config = dataclasses.replace(CONFIG, lr_multipliers={"adaptors": 10.0})
+    assert {group["lr_multiplier"] for group in make_optimizer(_network(), [], config).param_groups} == {1.0}
 
 
 def test_adamw_decays_matrices_alone() -> None:
     config = dataclasses.replace(CONFIG, optimizer="adamw", weight_decay=0.05)
-    for group in optimizer_of(_network(), [], config).param_groups:
+    for group in make_optimizer(_network(), [], config).param_groups:
         assert group["weight_decay"] == (0.05 if group["params"][0].ndim > 1 else 0.0)
 
 
 def test_sgd_has_nesterovs_momentum() -> None:
     config = dataclasses.replace(CONFIG, optimizer="sgd", momentum=0.9, weight_decay=5e-4)
-    group = optimizer_of(_network(), [], config).param_groups[0]
+    group = make_optimizer(_network(), [], config).param_groups[0]
     assert (group["nesterov"], group["momentum"], group["weight_decay"]) == (True, 0.9, 5e-4)
+
+
+def test_sgd_without_momentum_is_plain() -> None:
+    group = make_optimizer(_network(), [], dataclasses.replace(CONFIG, optimizer="sgd", momentum=0.0)).param_groups[0]
+    assert (group["nesterov"], group["momentum"]) == (False, 0.0)

@@ -8,14 +8,13 @@ import numpy as np
 import onnx
 from onnx import ModelProto, numpy_helper
 
-from edgekd.convert.import_onnx import synthetic_feeds
-from edgekd.core.artifact import Artifact, sha256_of
+from edgekd.core.artifact import Artifact, publish
 from edgekd.core.samples import Samples
-from edgekd.graph.model import input_specs, save_onnx, specs
+from edgekd.graph.model import input_specs, specs, to_bytes
 
 
 def convolutions(seed: int = 0) -> ModelProto:
-    """Conv, ReLU, Conv, pool, Gemm, Softmax: every kind of layer that INT8 takes but MatMul."""
+    """Return Conv, ReLU, grouped Conv, pooling and Gemm, with random weights and one metadata entry."""
     model = onnx.parser.parse_model("""
         <ir_version: 8, opset_import: ["" : 17]>
         net (float[1,3,16,16] picture) => (float[1,5] scores) {
@@ -36,7 +35,7 @@ def convolutions(seed: int = 0) -> ModelProto:
 
 
 def branches() -> ModelProto:
-    """An If whose branches use an outer tensor, and an integer scalar input that chooses."""
+    """Return an If whose branches read a tensor of the graph around it, chosen by an int64 scalar input."""
     return onnx.parser.parse_model("""
         <ir_version: 8, opset_import: ["" : 16]>
         net (float[batch, length] input, int64 sr) => (float[batch, length] output)
@@ -50,14 +49,25 @@ def branches() -> ModelProto:
     """)
 
 
+def parse(text: str) -> ModelProto:
+    """Return the model that ``text`` describes in ONNX's text format, opset 17."""
+    return onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}')
+
+
 def artifact_of(model: ModelProto, path: Path) -> Artifact:
-    """Save ``model`` and return it as an artifact somebody gave."""
-    save_onnx(model, path)
+    """Publish ``model`` as a file that somebody gave us."""
     inputs, outputs = specs(model)
-    return Artifact("onnx", path, sha256_of(path), inputs, outputs)
+    return publish(Artifact("onnx", path, inputs=inputs, outputs=outputs), to_bytes(model))
 
 
 def real_samples(model: ModelProto, count: int = 8) -> Samples:
-    """Feeds that claim to be real."""
-    made = synthetic_feeds(input_specs(model), count, seed=3)
-    return Samples(made.inputs, made.names, "pictures of the test")
+    """Return random feeds of ``model`` whose origin is "user", so that INT8 can be calibrated on them."""
+    rng = np.random.default_rng(3)
+    inputs = {}
+    for spec in input_specs(model):
+        shape = (count, *spec.at("opt"))
+        if spec.dtype.startswith("float"):
+            inputs[spec.name] = rng.random(shape).astype(spec.dtype)
+        else:
+            inputs[spec.name] = rng.integers(0, 2, shape).astype(spec.dtype)
+    return Samples.of(inputs, "images of the test")

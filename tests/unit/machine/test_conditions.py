@@ -1,4 +1,4 @@
-"""What a machine tells about itself, read from folders the test makes."""
+"""The conditions of a machine, read from folders that the test makes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from edgekd.core.config import BenchConfig
 from edgekd.machine.conditions import observe
+from tests.unit.machine.boards.trees import write
 
 X86 = "processor\t: 0\nmodel name\t: Some  CPU @ 2.70GHz\n\nprocessor\t: 1\nmodel name\t: Some  CPU @ 2.70GHz\n"
 ARM = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd42\n"
@@ -17,13 +18,6 @@ ARM = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd42\n"
 
 def at(root, device="cpu", threads=0):
     return observe(BenchConfig(threads=threads), ("numpy",), device=device, root=root)
-
-
-def write(root, files):
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +51,7 @@ def write(root, files):
         ),
     ],
 )
-def test_a_machine_is_told_from_its_files(tmp_path, files, target, processor, governor):
+def test_target_processor_and_governor_come_from_files(tmp_path, files, target, processor, governor):
     write(tmp_path, files)
     found = at(tmp_path)
     assert (found.target, found.governor) == (target, governor)
@@ -72,12 +66,12 @@ def test_a_gpu_backend_names_the_gpu(tmp_path):
     assert at(tmp_path, "cpu").processor == "Some CPU @ 2.70GHz"
 
 
-def test_threads_zero_stands_for_every_core(tmp_path):
+def test_threads_zero_means_every_core(tmp_path):
     assert at(tmp_path).threads == at(tmp_path).cores
     assert at(tmp_path, threads=3).threads == 3
 
 
-def test_versions_and_clock_are_noted_and_nobody_is_named():
+def test_versions_and_clock_are_recorded_but_not_the_host_s_name():
     config = BenchConfig("null", scenario="offline", streams=2)
     found = observe(config, ("numpy", "no-such-library"), batch=2)
     assert found.libraries == {"no-such-library": "unknown", "numpy": np.__version__}

@@ -1,4 +1,4 @@
-"""Looks between two blocks: what is noted, which rule a block broke, and what becomes of its round."""
+"""The machine's state between two blocks: what is read, and which rule a block broke."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from edgekd.bench.ledger import Ledger
-from edgekd.bench.processes import _ensure_kept, _throttled
-from edgekd.bench.timing import measure
-from edgekd.core.conditions import Seen, Watched
+from edgekd.core.conditions import BlockConditions
 from edgekd.core.config import BenchConfig
-from edgekd.core.errors import MachineError
 from edgekd.machine.nvml import card_here
 from edgekd.machine.watch import MachineWatch
-from edgekd.results.result import Run
-from tests.unit.bench.test_timing import MS, Ring, config
 from tests.unit.machine.boards.trees import lay_out, write
 
 SUPER = "orin_nano_8gb super, L4T 36.4.7"
 PLAIN = BenchConfig()
+MS = 1_000_000  # nanoseconds
 
 
 class Machine:
@@ -30,11 +25,11 @@ class Machine:
         self.busy, self.idle = 500, 9000
         self._write()
 
-    def passes(self, ticks: int, *, own: int = 0, foreign: int = 0) -> None:
+    def passes(self, ticks: int, *, own: int = 0, background: int = 0) -> None:
         """Let ``ticks`` of 10 ms pass on each core, of which this process and others take some in all."""
         self.own_ns += own * 10 * MS
-        self.busy += own + foreign
-        self.idle += ticks * len(self.names) - own - foreign
+        self.busy += own + background
+        self.idle += ticks * len(self.names) - own - background
         self._write()
 
     def watch(self, config: BenchConfig = PLAIN) -> MachineWatch:
@@ -58,172 +53,110 @@ def machine(tmp_path, monkeypatch) -> Machine:
 
 
 @pytest.mark.parametrize(
-    ("ticks", "own", "foreign", "cores"),
+    ("ticks", "own", "background", "cores"),
     [(100, 100, 0, 0.0), (100, 100, 70, 0.7), (100, 0, 200, 2.0), (50, 100, 0, 0.0)],
 )
-def test_foreign_load_is_what_this_process_did_not_use(machine, ticks, own, foreign, cores):
+def test_background_load_is_what_this_process_did_not_use(machine, ticks, own, background, cores):
     watch = machine.watch()
-    machine.passes(ticks, own=own, foreign=foreign)
-    assert watch().figures["foreign_cores"] == pytest.approx(cores)
+    machine.passes(ticks, own=own, background=background)
+    assert watch.read().figures["background_cores"] == pytest.approx(cores)
     machine.passes(100)
-    assert watch().figures["foreign_cores"] == 0.0  # since the last look
+    assert watch.read().figures["background_cores"] == 0.0  # since the last reading
 
 
-def test_own_time_is_taken_off_finer_than_a_tick_and_never_below_nothing(machine):
+def test_own_time_is_subtracted_finer_than_a_tick_and_never_below_zero(machine):
     watch = machine.watch()
     machine.passes(100, own=50)
     machine.own_ns += 3 * MS
-    assert watch().figures["foreign_cores"] == 0.0
+    assert watch.read().figures["background_cores"] == 0.0
 
 
 def test_a_container_counts_the_cores_it_may_run_on(tmp_path, monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0}, raising=False)
     machine = Machine(tmp_path, tuple(f"cpu{i}" for i in range(64)))
     watch = machine.watch()
-    machine.passes(1, foreign=32)
-    assert watch().figures["foreign_cores"] == pytest.approx(0.5)  # of cpu0, whose line has them all
+    machine.passes(1, background=32)
+    assert watch.read().figures["background_cores"] == pytest.approx(
+        0.5
+    )  # of cpu0 alone: the simulated load is all in its line
 
 
-def test_without_proc_nothing_is_told(tmp_path):
-    watch = MachineWatch(replace(PLAIN, max_foreign_load=0.0), tmp_path)
-    assert set(watch().figures.values()) == {None}
-    assert watch().broken == ""
+def test_without_proc_nothing_is_available(tmp_path):
+    watch = MachineWatch(replace(PLAIN, max_background_load=0.0), tmp_path)
+    assert set(watch.read().figures.values()) == {None}
+    assert watch.read().violation == ""
 
 
-def test_time_that_did_not_pass_tells_nothing(machine):
-    assert machine.watch()().figures["foreign_cores"] is None
+def test_no_time_passed_gives_no_load(machine):
+    assert machine.watch().read().figures["background_cores"] is None
 
 
 @pytest.mark.parametrize(
-    ("most", "ticks", "foreign", "broken"),
+    ("most", "ticks", "background", "violation"),
     [
         (None, 100, 200, ""),
-        (0.5, 100, 140, "foreign load 1.4 cores above 1.0"),
+        (0.5, 100, 140, "background load 1.4 cores, limit 1.0"),
         (0.5, 100, 90, ""),
         (0.5, 5, 6, ""),  # 1.2 cores, give or take two ticks of ten
-        (0.5, 5, 10, "foreign load 2.0 cores above 1.0"),
-        (0.0, 100, 30, "foreign load 0.3 cores above 0.0"),
+        (0.5, 5, 10, "background load 2.0 cores, limit 1.0"),
+        (0.0, 100, 30, "background load 0.3 cores, limit 0.0"),
     ],
 )
-def test_a_crowded_block_breaks_the_rule_where_there_is_one(machine, most, ticks, foreign, broken):
-    watch = machine.watch(replace(PLAIN, max_foreign_load=most))
-    machine.passes(ticks, foreign=foreign)
-    assert watch().broken == broken
+def test_a_crowded_block_breaks_the_rule_where_there_is_one(machine, most, ticks, background, violation):
+    watch = machine.watch(replace(PLAIN, max_background_load=most))
+    machine.passes(ticks, background=background)
+    assert watch.read().violation == violation
 
 
-def test_a_board_that_throttles_is_noted_and_refused_where_asked(tmp_path):
+def test_a_board_that_throttles_is_recorded_and_refused_where_the_rule_is_set(tmp_path):
     lay_out(SUPER, tmp_path)
-    clock, heat = "sys/class/devfreq/17000000.gpu/cur_freq", "sys/class/thermal/thermal_zone0/temp"
-    noted, refused = (MachineWatch(replace(PLAIN, refuse_throttled=asked), tmp_path) for asked in (False, True))
-    assert refused().broken == ""
+    clock, temperature = "sys/class/devfreq/17000000.gpu/cur_freq", "sys/class/thermal/thermal_zone0/temp"
+    lenient, strict = (MachineWatch(replace(PLAIN, refuse_throttled=rule), tmp_path) for rule in (False, True))
+    assert strict.read().violation == ""
     write(tmp_path, {clock: "918000000"})
-    assert refused().broken == "gpu at 918 MHz, pinned to 1020"
-    write(tmp_path, {clock: "1020000000", heat: "99500"})
-    assert refused().broken == "99.5 °C, throttled from 99.0 on"
-    assert noted().broken == ""
-    run = Run(((1,),), 0, watched=noted.with_limits(Watched(temperature_c=(99.5,))))
-    assert (run.watched.trip_c, run.watched.pinned_mhz) == (99.0, {"gpu": 1020.0})
-    assert run.watched.throttled(0) == "99.5 °C, throttled from 99.0 on"
-    (said,) = _throttled({"a": [run]}, PLAIN)
-    assert said.startswith("1 of 1 blocks were throttled (99.5 °C, throttled from 99.0 on) and count all the same")
-    assert _throttled({"a": [run]}, replace(PLAIN, refuse_throttled=True)) == []
+    assert strict.read().violation == "gpu at 918 MHz, pinned to 1020"
+    write(tmp_path, {clock: "1020000000", temperature: "99500"})
+    assert strict.read().violation == "99.5 °C, throttled from 99.0 on"
+    assert lenient.read().violation == ""
+    limited = lenient.with_limits(BlockConditions(temperature_c=(99.5,)))
+    assert (limited.temperature_c, limited.trip_c, limited.pinned_mhz) == ((99.5,), 99.0, {"gpu": 1020.0})
+    assert limited.throttled(0) == "99.5 °C, throttled from 99.0 on"
 
 
-@pytest.mark.parametrize(
-    ("watched", "said"),
-    [
-        (Watched(), ""),
-        (Watched(temperature_c=(80.0,)), ""),
-        (Watched(temperature_c=(None,), trip_c=90.0), ""),
-        (Watched(temperature_c=(90.0,), trip_c=90.0), "90.0 °C, throttled from 90.0 on"),
-        (Watched(cpu_mhz=(1700.0,), pinned_mhz={"cpu": 1728.0}), ""),
-        (Watched(cpu_mhz=(1600.0,), pinned_mhz={"gpu": 1728.0}), ""),
-        (Watched(cpu_mhz=(1600.0,), pinned_mhz={"cpu": 1728.0}), "cpu at 1600 MHz, pinned to 1728"),
-    ],
-)
-def test_what_throttling_is(watched, said):
-    assert watched.throttled(0) == said
+def test_the_background_rule_comes_before_throttling(tmp_path):
+    lay_out(SUPER, tmp_path)
+    machine = Machine(tmp_path)
+    watch = machine.watch(replace(PLAIN, refuse_throttled=True, max_background_load=0.0))
+    machine.passes(100, background=100)
+    write(tmp_path, {"sys/class/devfreq/17000000.gpu/cur_freq": "306000000"})
+    assert watch.read().violation.startswith("background load")
+    machine.passes(100)
+    assert watch.read().violation.startswith("gpu at 306 MHz")
 
 
-def scripted(*broken: str):
-    """A watch that says what it is told, look by look; the first look is before any block."""
-    looks = iter(["", *broken])
-
-    def watch() -> Seen:
-        rule = next(looks, "")
-        return Seen({"foreign_cores": 1.5 if rule else 0.1}, rule)
-
-    return watch
-
-
-def test_a_card_is_seen_in_the_kernels_place(simulated_nvml, tmp_path, monkeypatch):
+def test_a_card_s_figures_replace_the_kernel_s(simulated_nvml, tmp_path, monkeypatch):
     with card_here(tmp_path, simulated_nvml) as card:
         watch = MachineWatch(replace(PLAIN, refuse_throttled=True), tmp_path, card=card)
-        seen = watch()
-        assert (seen.figures["temperature_c"], seen.figures["gpu_mhz"], seen.broken) == (61.0, 1755.0, "")
-        run = Run(((1,),), 0, watched=watch.with_limits(Watched()))
-        assert (run.watched.trip_c, run.watched.pinned_mhz) == (None, {})
+        reading = watch.read()
+        assert (reading.figures["temperature_c"], reading.figures["gpu_mhz"]) == (61.0, 1755.0)
+        assert reading.violation == ""
+        limited = watch.with_limits(BlockConditions())
+        assert (limited.trip_c, limited.pinned_mhz) == (None, {})
         monkeypatch.setenv("SIMULATED_NVML", "lost")
-        seen = watch()
-        assert (seen.figures["temperature_c"], seen.figures["gpu_mhz"]) == (None, None)
+        reading = watch.read()
+        assert (reading.figures["temperature_c"], reading.figures["gpu_mhz"]) == (None, None)
 
 
-@pytest.mark.parametrize("says", ["dead", "jetson"])
-def test_no_card_where_the_driver_tells_nothing(simulated_nvml, tmp_path, monkeypatch, says):
-    monkeypatch.setenv("SIMULATED_NVML", says)
+@pytest.mark.parametrize("state", ["dead", "jetson"])
+def test_no_card_where_the_driver_reports_no_clock(simulated_nvml, tmp_path, monkeypatch, state):
+    monkeypatch.setenv("SIMULATED_NVML", state)
     with card_here(tmp_path, simulated_nvml) as card:
         assert card is None
     with card_here(tmp_path, str(tmp_path / "absent.so")) as card:
         assert card is None
 
 
-def test_a_jetson_is_read_from_its_kernel_whatever_its_driver_says(simulated_nvml, tmp_path):
+def test_a_jetson_is_read_from_its_kernel_even_if_nvml_answers(simulated_nvml, tmp_path):
     lay_out(SUPER, tmp_path)
     with card_here(tmp_path, simulated_nvml) as card:
         assert card is None
-
-
-def test_a_round_is_refused_for_all_candidates_and_run_again():
-    ring = Ring()
-    turns = {name: ring.bout(name, 3.0) for name in "ab"}
-    runs = measure(turns, config(blocks=3), clock=ring.clock, watch=scripted("", "", "", "loud", "", ""))
-    for name in "ab":
-        assert len(runs[name].blocks_ns) == 4
-        assert runs[name].refused == ("", "loud", "", "")
-        assert len(runs[name].kept_ns) == 3
-    # The second round ran b first.
-    assert runs["a"].watched.foreign_cores == (0.1, 1.5, 0.1, 0.1)
-    assert runs["b"].watched.foreign_cores == (0.1, 0.1, 0.1, 0.1)
-    assert runs["a"].watched.temperature_c == ()
-
-
-def test_rounds_are_run_again_until_the_budget_ends_and_no_longer():
-    ring = Ring()
-    run = measure({"a": ring.bout("a", 100.0)}, config(budget_s=1.0), clock=ring.clock, watch=lambda: Seen({}, "loud"))[
-        "a"
-    ]
-    assert set(run.refused) == {"loud"}
-    assert run.kept_ns == ()
-    assert len(run.blocks_ns) < 12
-    with pytest.raises(MachineError, match=r"all \d rounds were refused, the last for loud; calm the machine"):
-        _ensure_kept([run])
-
-
-def test_a_process_that_kept_nothing_is_left_out_and_the_others_count():
-    lost, kept = Run(((1,), (2,)), 0, refused=("loud", "loud")), Run(((3,), (4,)), 0, refused=("", "loud"))
-    _ensure_kept([lost, kept])
-    assert (lost.kept_ns, kept.kept_ns) == ((), ((3,),))
-
-
-def test_nobody_watches_where_nobody_asked():
-    ring = Ring()
-    run = measure({"a": ring.bout("a", 3.0)}, config(), clock=ring.clock)["a"]
-    assert (run.watched, run.refused) == (Watched(), ())
-
-
-def test_a_ledger_keeps_the_first_rule_of_a_round():
-    ledger = Ledger()
-    for name, rule in (("a", ""), ("b", "loud"), ("c", "hot")):
-        ledger.note(name, Seen({}, rule))
-    ledger.close_round()
-    assert ledger.refused() == ("loud",)

@@ -1,4 +1,4 @@
-"""DeepLabV3+ pairs: the sizes their source names, torchvision's keys, the taps, and the small sizes at work."""
+"""DeepLabV3+ pairs: the sizes their source names, torchvision's keys, the feature layers, and the small sizes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 import torchvision
 
 from edgekd.core.recipe import load_recipe
-from edgekd.distill.features import Tapped
-from edgekd.distill.method import Setting, criterion_named
+from edgekd.distill.features import FeatureExtractor
+from edgekd.distill.method import LossContext, criterion_named
 from edgekd.distill.methods import attnfd
 from edgekd.networks.cbam import CBAM
 from edgekd.networks.checkpoint import network
@@ -55,23 +55,28 @@ def test_cbam_adds_what_the_source_says_and_costs_a_plain_teacher_nothing(folder
     plain, refined = on_meta(folder, "teacher"), on_meta(folder, "teacher", cbam=True)
     assert (parameters(refined) - parameters(plain)) / 1e6 == pytest.approx(0.54, abs=0.006)
     added = refined.state_dict().keys() - plain.state_dict().keys()
-    assert dict(plain.named_modules()).keys() >= {"cbam_backbone", "cbam_aspp", "cbam_decoder"}  # taps all the same
+    assert dict(plain.named_modules()).keys() >= {
+        "cbam_backbone",
+        "cbam_aspp",
+        "cbam_decoder",
+    }  # identities without CBAM
     assert {key.partition(".")[0] for key in added} == {"cbam_backbone", "cbam_aspp", "cbam_decoder"}
 
 
 @pytest.mark.parametrize(("pair", "cbams", "connectors"), [(R18, 0.05, 1.18), (MNV2, 0.03, 0.79)])
 def test_the_methods_training_only_extras_are_the_sources(root: Path, pair, cbams, connectors) -> None:
-    taps = load_recipe(root / "models" / pair / "recipe.toml").distill.student.taps
+    feature_layers = load_recipe(root / "models" / pair / "recipe.toml").distill.student.feature_layers
     shapes = {}
     for role in ("student", "teacher"):
         made = on_meta(root / "models" / pair, role, **({"cbam": True} if role == "teacher" else {}))
-        tapped = Tapped(made, {name: getattr(tap, role) for name, tap in taps.items()}, role)
+        paths = {name: getattr(layer, role) for name, layer in feature_layers.items()}
+        features = FeatureExtractor(made, paths, role)
         with torch.no_grad():
             shapes[role] = {
-                name: tuple(value.shape) for name, value in tapped(torch.empty(1, 3, 65, 65, device="meta")).items()
+                name: tuple(value.shape) for name, value in features(torch.empty(1, 3, 65, 65, device="meta")).items()
             }
-    setting = Setting(criterion_named("cross_entropy")[0], True, shapes["student"], shapes["teacher"])
-    loss = attnfd.make_loss(attnfd.Config(), setting)
+    context = LossContext(criterion_named("cross_entropy")[0], True, shapes["student"], shapes["teacher"])
+    loss = attnfd.make_loss(attnfd.Config(), context)
     student_cbams = sum(parameters(module) for module in loss.modules() if isinstance(module, CBAM))
     assert student_cbams / 1e6 == pytest.approx(cbams, abs=0.006)
     assert (parameters(loss) - student_cbams) / 1e6 == pytest.approx(connectors, rel=0.01)
@@ -119,14 +124,15 @@ def test_mobilenet_is_torchvisions_up_to_its_last_stride(root: Path) -> None:
 
 @pytest.mark.parametrize(("role", "sizes"), [("teacher", {"cbam": True}), ("student", {})])
 @pytest.mark.parametrize("recipe", ["recipe.toml", "small.toml"])
-def test_taps_have_the_sources_shapes_before_and_after_their_relus(folder: Path, role, sizes, recipe) -> None:
+def test_features_have_the_sources_shapes(folder: Path, role, sizes, recipe) -> None:
     loaded = load_recipe(folder / recipe)
     width = getattr(loaded.network, role)["width"]
     made = on_meta(folder, role, width=width, **sizes)
-    tapped = Tapped(made, {n: getattr(t, role) for n, t in loaded.distill.student.taps.items()}, role)
+    paths = {name: getattr(layer, role) for name, layer in loaded.distill.student.feature_layers.items()}
+    features = FeatureExtractor(made, paths, role)
     with torch.no_grad():
         shapes = {
-            name: tuple(value.shape) for name, value in tapped(torch.empty(2, 3, 513, 513, device="meta")).items()
+            name: tuple(value.shape) for name, value in features(torch.empty(2, 3, 513, 513, device="meta")).items()
         }
     deep = made.backbone.channels_deep
     if width == 64:
@@ -138,30 +144,30 @@ def test_taps_have_the_sources_shapes_before_and_after_their_relus(folder: Path,
     assert shapes["output"] == (2, 21, 513, 513)
 
 
-def test_the_deep_feature_is_before_its_relu_and_the_heads_see_what_is_after(folder: Path) -> None:
+def test_the_deep_feature_is_before_its_relu_and_the_heads_input_is_after(folder: Path) -> None:
     made = build(folder, "teacher", width=8, classes=3, cbam=True)
     torch.nn.init.ones_(made.backbone.layer4[-1].bn3.weight)  # starts at 0
-    tapped = Tapped(
+    extract = FeatureExtractor(
         made, {"before": "cbam_backbone", "after": "aspp:input", "fused": "aspp", "decoded": "decoder"}, "t"
     )
     x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        taps = tapped(x)
-    assert taps["before"].min() < 0
-    torch.testing.assert_close(taps["after"], taps["before"].relu())
-    assert min(taps["fused"].min(), taps["decoded"].min()) == 0
+        features = extract(x)
+    assert features["before"].min() < 0
+    torch.testing.assert_close(features["after"], features["before"].relu())
+    assert min(features["fused"].min(), features["decoded"].min()) == 0
 
 
-def test_a_mobilenets_linear_bottleneck_goes_on_as_it_is(root: Path) -> None:
+def test_a_mobilenets_linear_bottleneck_has_no_activation(root: Path) -> None:
     made = build(root / "models" / MNV2, "student", width=16, classes=3)
-    tapped = Tapped(made, {"before": "backbone.features.17", "after": "aspp:input"}, "student")
+    extract = FeatureExtractor(made, {"before": "backbone.features.17", "after": "aspp:input"}, "student")
     with torch.no_grad():
-        taps = tapped(torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
-    assert taps["before"].min() < 0
-    torch.testing.assert_close(taps["after"], taps["before"])
+        features = extract(torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    assert features["before"].min() < 0
+    torch.testing.assert_close(features["after"], features["before"])
 
 
-def test_cbam_changes_what_the_network_answers(folder: Path) -> None:
+def test_cbam_changes_the_output(folder: Path) -> None:
     made = build(folder, "teacher", width=8, classes=3, cbam=True)
     x = torch.randn(1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -171,7 +177,7 @@ def test_cbam_changes_what_the_network_answers(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ["teacher", "student"])
-def test_small_sizes_learn_on_any_height_and_width_and_fit_in_what_is_shipped(folder: Path, role) -> None:
+def test_small_sizes_train_on_any_height_and_width_and_are_small_enough_to_ship(folder: Path, role) -> None:
     recipe = load_recipe(folder / "small.toml")
     made = network(folder, role, getattr(recipe.network, role)).train()
     output = made(torch.randn(2, 3, 50, 71, generator=torch.Generator().manual_seed(0)))
@@ -187,5 +193,5 @@ def test_recipes_point_at_parameters_that_exist(folder: Path) -> None:
         recipe = load_recipe(folder / file)
         for role in ("teacher", "student"):
             names = [name for name, _ in on_meta(folder, role, **getattr(recipe.network, role)).named_parameters()]
-            for prefix in set(getattr(recipe.distill, role).rates) - {"adaptors"}:
+            for prefix in set(getattr(recipe.distill, role).lr_multipliers) - {"adaptors"}:
                 assert any(name.startswith(prefix) for name in names), (file, role, prefix)

@@ -1,4 +1,4 @@
-"""DPTE-Net and EDN-GTM: sizes as published, Keras's paddings, taps, and the small recipe."""
+"""DPTE-Net and EDN-GTM: sizes as published, Keras's paddings, feature layers, and the small recipe."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _meta(role: str, **sizes: int) -> nn.Module:
 
 
 def _with_statistics(module: nn.Module) -> int:
-    """Parameters and the running means and variances, as Keras counts."""
+    """Count parameters, running means and variances, as Keras does."""
     return parameters(module) + sum(b.numel() for n, b in module.named_buffers() if "running" in n)
 
 
@@ -60,29 +60,29 @@ def test_teachers_have_the_published_sizes(
     assert macs(teacher, *SIZE) / 1e9 == pytest.approx(giga_macs, rel=0.01)
 
 
-def test_small_recipe_runs_and_both_taps_are_the_bottlenecks() -> None:
+def test_small_recipe_runs_and_both_feature_layers_are_the_bottlenecks() -> None:
     recipe = load_recipe(PAIR / "small.toml")
     side = recipe.task["size"]
     weights = 0
     for role, channels in (("student", 64), ("teacher", 128)):
         module = network(PAIR, role, getattr(recipe.network, role))
         weights += sum(value.numel() for value in module.state_dict().values())
-        tap = getattr(recipe.distill.student.taps["hint"], role)
-        seen: list[torch.Tensor] = []
-        dict(module.named_modules())[tap].register_forward_hook(lambda _m, _x, y, seen=seen: seen.append(y))
+        path = getattr(recipe.distill.student.feature_layers["hint"], role)
+        observed: list[torch.Tensor] = []
+        module.get_submodule(path).register_forward_hook(lambda _m, _x, y, observed=observed: observed.append(y))
         with torch.no_grad():
             output = module(torch.rand(1, 4, side, side) * 2 - 1)
         assert output.shape == (1, 3, side, side)
         assert output.abs().max() <= 1
-        assert seen[0].shape == (1, channels, side // 16, side // 16)
+        assert observed[0].shape == (1, channels, side // 16, side // 16)
     assert weights * 2 <= 8e6  # bytes as float16
 
 
-def test_papers_recipe_names_taps_that_exist() -> None:
+def test_papers_recipe_names_feature_layers_that_exist() -> None:
     recipe = load_recipe(PAIR / "recipe.toml")
     for role in ("student", "teacher"):
         module = _meta(role, **getattr(recipe.network, role))
-        assert getattr(recipe.distill.student.taps["hint"], role) in dict(module.named_modules())
+        assert getattr(recipe.distill.student.feature_layers["hint"], role) in dict(module.named_modules())
 
 
 def test_a_2x2_convolution_pads_below_and_right_as_keras_does() -> None:
@@ -92,14 +92,14 @@ def test_a_2x2_convolution_pads_below_and_right_as_keras_does() -> None:
     np.testing.assert_array_equal(padded[0, 0], [[1, 1, 0], [1, 1, 0], [0, 0, 0]])
 
 
-def test_a_blocks_mean_leaves_out_what_lies_outside() -> None:
+def test_a_blocks_mean_leaves_out_the_padding() -> None:
     student: Any = network(PAIR, "student", {"width": 1})
     block = student.encoder[0][1]
-    for parameter in (*block.mlp.parameters(),):
+    for parameter in block.mlp.parameters():
         nn.init.zeros_(parameter)
     block.norm1.eps = 0.0
     x = torch.tensor([[[[0.0, 9.0], [0.0, 0.0]]]])
-    # The norm is the identity at rest, so y = x + mean over the four pixels that are there, each time.
+    # The untrained norm is the identity, so y = x + mean over the four pixels of the image.
     torch.testing.assert_close(block(x), x + 9 / 4)
 
 
@@ -109,10 +109,10 @@ def test_skip_of_the_fourth_level_is_dropped_out_in_training_alone() -> None:
     with torch.no_grad():
         assert torch.equal(student(x), student(x))
         student.train()
-        seen: list[torch.Tensor] = []
-        student.decoder[0].register_forward_pre_hook(lambda _m, given: seen.append(given[1]))
+        observed: list[torch.Tensor] = []
+        student.decoder[0].register_forward_pre_hook(lambda _m, inputs: observed.append(inputs[1]))
         student(x)
-    share = (seen[0] == 0).float().mean().item()
+    share = (observed[0] == 0).float().mean().item()
     assert 0.2 < share < 0.8
 
 

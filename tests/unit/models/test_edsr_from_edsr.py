@@ -1,4 +1,4 @@
-"""EDSR: the figures of its sizes, BasicSR's keys, its taps, and what its arguments do."""
+"""EDSR: the figures of its sizes, BasicSR's keys, its feature layers, and its arguments."""
 
 from __future__ import annotations
 
@@ -46,12 +46,8 @@ def test_keys_are_basicsrs():
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_it_enlarges_by_its_scale(scale):
     with torch.no_grad():
-        assert network(PAIR, "student", TINY | {"scale": scale})(torch.rand(2, 3, 5, 7)).shape == (
-            2,
-            3,
-            5 * scale,
-            7 * scale,
-        )
+        found = network(PAIR, "student", TINY | {"scale": scale})(torch.rand(2, 3, 5, 7))
+    assert found.shape == (2, 3, 5 * scale, 7 * scale)
 
 
 def test_a_scale_it_does_not_have_is_refused():
@@ -78,15 +74,15 @@ def test_a_pixel_range_of_255_is_that_of_basicsrs_weights():
 
 
 @pytest.mark.parametrize("name", ["recipe.toml", "small.toml"])
-def test_recipes_build_networks_that_have_the_taps(name):
+def test_recipes_name_feature_layers_that_exist(name):
     recipe = load_recipe(PAIR / name)
     sizes = {"teacher": recipe.network.teacher, "student": recipe.network.student}
     with torch.device("meta"):
         made = {role: dict(network(PAIR, role, sizes[role]).named_modules()) for role in sizes}
-    assert len(recipe.distill.student.taps) >= 2
-    for tap in recipe.distill.student.taps.values():
-        assert tap.student in made["student"]
-        assert tap.teacher in made["teacher"]
+    assert len(recipe.distill.student.feature_layers) >= 2
+    for layer in recipe.distill.student.feature_layers.values():
+        assert layer.student in made["student"]
+        assert layer.teacher in made["teacher"]
     assert sizes["teacher"]["scale"] == sizes["student"]["scale"] == recipe.task["scale"]
 
 

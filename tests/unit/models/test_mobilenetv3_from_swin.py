@@ -1,4 +1,4 @@
-"""Swin and MobileNetV3: sizes as published, keys of the libraries, and what their taps give."""
+"""Swin and MobileNetV3: sizes as published, keys of the libraries, and their feature layers."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _small(pair, role):
     return network(pair, role, getattr(recipe.network, role)), recipe
 
 
-def _kept(module: nn.Module, path: str, x: torch.Tensor) -> torch.Tensor:
-    seen = []
-    handle = module.get_submodule(path).register_forward_hook(lambda _, __, output: seen.append(output.detach()))
+def _output_of(module: nn.Module, path: str, x: torch.Tensor) -> torch.Tensor:
+    observed = []
+    handle = module.get_submodule(path).register_forward_hook(lambda _, __, output: observed.append(output.detach()))
     with torch.no_grad():
         module(x)
     handle.remove()
-    return seen[0]
+    return observed[0]
 
 
 @pytest.mark.parametrize(
@@ -101,22 +101,22 @@ def test_the_teacher_computes_what_timms_swin_computes(pair):
 
 
 @pytest.mark.parametrize("name", ["recipe.toml", "small.toml"])
-def test_taps_of_the_recipe_are_of_one_size_in_both_networks(pair, name):
+def test_feature_layers_of_the_recipe_have_one_size_in_both_networks(pair, name):
     recipe = load_recipe(pair / name)
-    high, wide = map(int, recipe.export.shape[2:])
-    assert recipe.task["size"] == high == wide == recipe.network.teacher["image"]
+    height, width = map(int, recipe.export.shape[2:])
+    assert recipe.task["size"] == height == width == recipe.network.teacher["image"]
     assert len(recipe.task["classes"]) == recipe.network.teacher["classes"] == recipe.network.student["classes"]
-    taps = recipe.distill.student.taps
+    layers = recipe.distill.student.feature_layers.values()
     found = {}
     for role in ("teacher", "student"):
         with torch.device("meta"):
-            built = network(pair, role, getattr(recipe.network, role))
-            found[role] = [_kept(built, getattr(tap, role), torch.empty(1, 3, high, wide)) for tap in taps.values()]
+            built, x = network(pair, role, getattr(recipe.network, role)), torch.empty(1, 3, height, width)
+            found[role] = [_output_of(built, getattr(layer, role), x) for layer in layers]
     assert [x.shape[2:] for x in found["student"]] == [x.shape[2:] for x in found["teacher"]]
-    assert [high // x.shape[2] for x in found["student"]] == [16, 32]
+    assert [height // x.shape[2] for x in found["student"]] == [16, 32]
 
 
-def test_the_small_pair_answers_and_is_small(pair):
+def test_the_small_pair_runs_and_is_small(pair):
     built = [_small(pair, role)[0] for role in ("teacher", "student")]
     assert sum(map(parameters, built)) <= 4_000_000
     x = torch.randn(2, 3, 128, 128)
@@ -127,40 +127,40 @@ def test_the_small_pair_answers_and_is_small(pair):
         assert logits.isfinite().all()
 
 
-def test_a_stage_gives_channels_first(pair):
+def test_a_stages_feature_has_channels_first(pair):
     module, recipe = _small(pair, "teacher")
     x = torch.randn(1, 3, 128, 128)
     embed = recipe.network.teacher["embed"]
     for stage in range(4):
-        feature = _kept(module, f"stages.{stage}", x)
+        feature = _output_of(module, f"stages.{stage}", x)
         assert feature.shape == (1, embed * 2**stage, 32 // 2**stage, 32 // 2**stage)
-        torch.testing.assert_close(feature, _kept(module, f"layers.{stage}", x).permute(0, 3, 1, 2))
+        torch.testing.assert_close(feature, _output_of(module, f"layers.{stage}", x).permute(0, 3, 1, 2))
 
 
 @pytest.mark.parametrize("block", [0, 1])
-def test_attention_is_put_back_where_its_tokens_were(pair, block):
+def test_the_attention_map_has_each_token_at_its_place(pair, block):
     module = network(pair, "teacher", {"classes": 2, **UNEVEN})
-    watched: Any = module.get_submodule(f"layers.0.blocks.{block}")
+    attention_block: Any = module.get_submodule(f"layers.0.blocks.{block}")
     # Flat attention, but for one window in which every query looks at one token: the one at this row and column.
-    row, column, (high, wide) = 3, 7, watched.input_resolution
-    shift, window = watched.shift_size[0], watched.window_size[0]
+    row, column, (height, width) = 3, 7, attention_block.input_resolution
+    shift, window = attention_block.shift_size[0], attention_block.window_size[0]
     assert bool(shift) == bool(block)
-    rows = columns = -(-high // window)
-    shifted_row, shifted_column = (row - shift) % high, (column - shift) % wide
-    at = shifted_row // window * columns + shifted_column // window
+    rows = columns = -(-height // window)
+    shifted_row, shifted_column = (row - shift) % height, (column - shift) % width
+    window_index = shifted_row // window * columns + shifted_column // window
     token = shifted_row % window * window + shifted_column % window
     attention = torch.full((rows * columns, 1, window**2, window**2), 1 / window**2)
-    attention[at] = 0.0
-    attention[at, :, :, token] = 1.0
-    found = watched.attn.attn_drop.map(attention)
-    assert found.shape == (1, 1, high, wide)
+    attention[window_index] = 0.0
+    attention[window_index, :, :, token] = 1.0
+    found = attention_block.attn.attn_drop.map(attention)
+    assert found.shape == (1, 1, height, width)
     assert (found[0, 0] == found.max()).nonzero().tolist() == [[row, column]]
     assert found.max() == 1.0
 
 
-def test_the_attention_map_adds_up_to_one_a_window(pair):
+def test_the_attention_map_adds_up_to_one_per_window(pair):
     module, _ = _small(pair, "teacher")
-    found = _kept(module, "layers.2.blocks.5.attn.attn_drop.map", torch.randn(2, 3, 128, 128))
+    found = _output_of(module, "layers.2.blocks.5.attn.attn_drop.map", torch.randn(2, 3, 128, 128))
     assert found.shape == (2, 1, 8, 8)
     torch.testing.assert_close(found.sum(dim=(1, 2, 3)), torch.full((2,), 4.0))
     assert found.min() >= 0
@@ -177,13 +177,13 @@ def test_the_teacher_is_one_static_graph(pair):
     ("role", "sizes"),
     [("student", {"variant": "medium"}), ("teacher", {"depths": "2,2"}), ("teacher", {"depths": "2-0"})],
 )
-def test_sizes_that_mean_nothing_are_refused_by_name(pair, role, sizes):
+def test_invalid_sizes_are_refused_by_name(pair, role, sizes):
     ((key, value),) = sizes.items()
     with pytest.raises(InputError, match=rf"network\.{role}\.{key}.*{value}"):
         network(pair, role, sizes)
 
 
-def test_the_students_running_statistics_move_as_fast_as_asked(pair):
+def test_norm_momentum_is_that_of_every_batch_norm(pair):
     norms = [m for m in network(pair, "student", {"norm_momentum": 0.1}).modules() if isinstance(m, nn.BatchNorm2d)]
     assert norms
     assert {norm.momentum for norm in norms} == {0.1}

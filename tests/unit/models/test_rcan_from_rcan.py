@@ -1,4 +1,4 @@
-"""RCAN: the figures of its sizes, BasicSR's keys, its taps, and its attention by hand."""
+"""RCAN: the figures of its sizes, BasicSR's keys, its feature layers, and its attention by hand."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_it_enlarges_by_its_scale(scale):
     assert found.shape == (2, 3, 5 * scale, 7 * scale)
 
 
-def test_attention_weighs_channels_by_all_channels_means():
+def test_attention_weights_channels_by_all_channels_means():
     attention = network(PAIR, "student", TINY).body[0].residual_group[0].rcab[3]
     x = torch.rand(2, 16, 5, 6)
     with torch.no_grad():
@@ -71,15 +71,15 @@ def test_sizes_it_does_not_have_are_refused(sizes, named):
 
 
 @pytest.mark.parametrize("name", ["recipe.toml", "small.toml"])
-def test_recipes_build_networks_that_have_the_taps(name):
+def test_recipes_name_feature_layers_that_exist(name):
     recipe = load_recipe(PAIR / name)
     sizes = {"teacher": recipe.network.teacher, "student": recipe.network.student}
     with torch.device("meta"):
         made = {role: dict(network(PAIR, role, sizes[role]).named_modules()) for role in sizes}
-    assert len(recipe.distill.student.taps) >= 2
-    for tap in recipe.distill.student.taps.values():
-        assert tap.student in made["student"]
-        assert tap.teacher in made["teacher"]
+    assert len(recipe.distill.student.feature_layers) >= 2
+    for layer in recipe.distill.student.feature_layers.values():
+        assert layer.student in made["student"]
+        assert layer.teacher in made["teacher"]
     assert sizes["teacher"]["scale"] == sizes["student"]["scale"] == recipe.task["scale"]
 
 

@@ -20,18 +20,19 @@ PAIR = pairs_root() / "swinir_from_swinir"
 TINY = {"channels": 12, "groups": 2, "layers": 2, "window": 4, "image_size": 8}
 
 
-def pixels(high=8, wide=8, seed=0):
-    return torch.rand(1, 3, high, wide, generator=torch.Generator().manual_seed(seed))
+def pixels(height=8, width=8, seed=0):
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def lively(made):
-    """Weights large enough that what attention does is seen in the output."""
+def with_large_weights(made):
+    """Make the weights so large that attention changes the output measurably."""
     torch.manual_seed(0)
-    made.load_state_dict({k: v + 0.3 * torch.randn_like(v) if learnt(k) else v for k, v in made.state_dict().items()})
+    state = made.state_dict()
+    made.load_state_dict({key: v + 0.3 * torch.randn_like(v) if is_learned(key) else v for key, v in state.items()})
     return made
 
 
-def learnt(key):
+def is_learned(key):
     return not key.endswith(("attn_mask", "relative_position_index"))
 
 
@@ -80,18 +81,18 @@ def test_relative_positions_of_a_window_of_two():
     assert made.layers[0].residual_group.blocks[0].attn.relative_position_index.tolist() == expected
 
 
-def test_the_mask_keeps_apart_what_only_the_shift_brought_together():
+def test_the_mask_separates_pixels_that_only_the_shift_made_neighbours():
     mask = network(PAIR, "student", TINY | {"window": 2, "image_size": 4}).layers[0].residual_group.blocks[1].attn_mask
-    near, far = 0.0, -100.0
-    assert mask[0].tolist() == [[near] * 4] * 4
-    assert mask[1].tolist() == [[near, far, near, far], [far, near, far, near]] * 2
-    assert mask[2].tolist() == [[near, near, far, far]] * 2 + [[far, far, near, near]] * 2
-    assert mask[3].tolist() == [[near if i == j else far for j in range(4)] for i in range(4)]
+    same, other = 0.0, -100.0
+    assert mask[0].tolist() == [[same] * 4] * 4
+    assert mask[1].tolist() == [[same, other, same, other], [other, same, other, same]] * 2
+    assert mask[2].tolist() == [[same, same, other, other]] * 2 + [[other, other, same, same]] * 2
+    assert mask[3].tolist() == [[same if i == j else other for j in range(4)] for i in range(4)]
 
 
 def test_a_pixel_reaches_as_far_as_its_windows():
-    # One group of one unshifted and one shifted layer; what is behind a wrapped border stays unseen.
-    made = lively(network(PAIR, "student", TINY | {"groups": 1, "image_size": 16})).layers[0].residual_group
+    # One group of one unshifted and one shifted layer; pixels across a wrapped border have no influence.
+    made = with_large_weights(network(PAIR, "student", TINY | {"groups": 1, "image_size": 16})).layers[0].residual_group
     x = torch.rand(1, 12, 16, 16)
     other = x.clone()
     other[..., 0, 0] = torch.rand(1, 12)  # other than a shift of all channels, which the norm takes out again
@@ -103,9 +104,9 @@ def test_a_pixel_reaches_as_far_as_its_windows():
     assert torch.equal(changed, expected)
 
 
-def test_the_size_it_keeps_the_mask_for_changes_nothing():
-    one, other = lively(network(PAIR, "student", TINY)), network(PAIR, "student", TINY | {"image_size": 16})
-    state = {k: v for k, v in one.state_dict().items() if learnt(k)}
+def test_the_size_of_the_stored_mask_does_not_change_the_output():
+    one, other = with_large_weights(network(PAIR, "student", TINY)), network(PAIR, "student", TINY | {"image_size": 16})
+    state = {k: v for k, v in one.state_dict().items() if is_learned(k)}
     other.load_state_dict(other.state_dict() | state)
     with torch.no_grad():
         for x in (pixels(), pixels(16, 16), pixels(12, 8)):
@@ -122,7 +123,7 @@ def test_any_size_is_enlarged_by_the_scale(scale, size):
 
 
 def test_padding_is_a_reflection_below_and_to_the_right_and_cropped_back():
-    made, x = lively(network(PAIR, "student", TINY)), pixels(6, 7)
+    made, x = with_large_weights(network(PAIR, "student", TINY)), pixels(6, 7)
     padded = torch.cat([x, x[:, :, 3:5].flip(2)], dim=2)
     padded = torch.cat([padded, padded[..., 5:6]], dim=3)
     with torch.no_grad():
@@ -131,10 +132,10 @@ def test_padding_is_a_reflection_below_and_to_the_right_and_cropped_back():
 
 @pytest.mark.parametrize("dynamo", [True, False])
 def test_it_exports_at_a_size_of_its_own(dynamo, tmp_path):
-    made, x = lively(network(PAIR, "student", TINY | {"groups": 1})), pixels(10, 12)
+    made, x = with_large_weights(network(PAIR, "student", TINY | {"groups": 1})), pixels(10, 12)
     path = str(tmp_path / "model.onnx")
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # torch's exporters talk of their own deprecations
+        warnings.simplefilter("ignore")  # torch's exporters warn of their own deprecations
         torch.onnx.export(made, (x,), path, dynamo=dynamo, opset_version=18, input_names=["input"])
     feed = pixels(10, 12, seed=1)
     found = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"input": feed.numpy()})
@@ -158,15 +159,15 @@ def test_sizes_it_does_not_have_are_refused(sizes, named):
 
 
 @pytest.mark.parametrize("name", ["recipe.toml", "small.toml"])
-def test_recipes_build_networks_that_have_the_taps(name):
+def test_recipes_name_feature_layers_that_exist(name):
     recipe = load_recipe(PAIR / name)
     sizes = {"teacher": recipe.network.teacher, "student": recipe.network.student}
     with torch.device("meta"):
         made = {role: dict(network(PAIR, role, sizes[role]).named_modules()) for role in sizes}
-    assert len(recipe.distill.student.taps) >= 2
-    for tap in recipe.distill.student.taps.values():
-        assert tap.student in made["student"]
-        assert tap.teacher in made["teacher"]
+    assert len(recipe.distill.student.feature_layers) >= 2
+    for layer in recipe.distill.student.feature_layers.values():
+        assert layer.student in made["student"]
+        assert layer.teacher in made["teacher"]
     assert sizes["teacher"]["scale"] == sizes["student"]["scale"] == recipe.task["scale"]
     assert sizes["teacher"]["image_size"] == recipe.data.options["patch"]
 

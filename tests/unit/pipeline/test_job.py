@@ -1,4 +1,4 @@
-"""Jobs: what a source means, what it is called, and what a graph depends on."""
+"""Jobs: how a source is read, what it is called, and what a graph depends on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgekd.core.errors import InputError, UnknownName
-from edgekd.pipeline.job import Origin, job_from
+from edgekd.pipeline.job import NetworkSource, job_from
 
 SMALL = """[pair]
 task = "super_resolution"
@@ -35,14 +35,14 @@ def pair(tmp_path: Path) -> Path:
 def test_small_takes_the_pairs_name_until_the_paper_sized_weights_are_there(pair: Path) -> None:
     job = job_from(str(pair), None)
     assert (job.title, job.out) == ("mine", Path("runs/mine"))
-    assert "small.toml" in job.said
-    assert job.origins["teacher"].sizes == {"width": 8}
+    assert "small.toml" in job.caveat
+    assert job.sources["teacher"].sizes == {"width": 8}
     assert job_from(f"{pair}/small", None).title == "mine"
     for role in ("teacher", "student"):
         (pair / "weights" / f"{role}.safetensors").write_bytes(b"")
     job = job_from(str(pair), None)
-    assert (job.title, job.said) == ("mine", "")
-    assert job.origins["teacher"].path.name == "teacher.safetensors"
+    assert (job.title, job.caveat) == ("mine", "")
+    assert job.sources["teacher"].path.name == "teacher.safetensors"
     assert job_from(f"{pair}/small", None).out == Path("runs/mine-small")
 
 
@@ -60,9 +60,9 @@ def test_a_layout_is_checked_by_name(pair: Path) -> None:
 
 
 def test_other_code_or_another_size_is_another_graph(pair: Path) -> None:
-    origin = Origin(pair / "w", pair, sizes={"width": 8})
-    assert replace(origin, sizes={"width": 16}).network != origin.network
-    assert replace(origin, sizes={"width": 8}).network == (before := origin.network)
+    source = NetworkSource(pair / "w", pair, sizes={"width": 8})
+    assert replace(source, sizes={"width": 16}).architecture != source.architecture
+    assert replace(source, sizes={"width": 8}).architecture == (before := source.architecture)
     (pair / "model.py").write_text("# another")
-    assert origin.network != before
-    assert Origin(pair / "w", module="a.b:c").network == "a.b:c"
+    assert source.architecture != before
+    assert NetworkSource(pair / "w", module="a.b:c").architecture == "a.b:c"

@@ -1,4 +1,4 @@
-"""A result with the shape of a real one, for the tests of compare and of every report format."""
+"""Results with the shape of real ones, for the tests of results and of every report format."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from edgekd.core.conditions import Conditions
-from edgekd.core.samples import Samples
-from edgekd.results.result import BenchmarkResult, Candidate, EngineRow, Run
+from edgekd.core.previews import Previews
+from edgekd.results.result import BenchmarkResult, CandidateResult, EngineRow, Run, StageTime
 
 CONDITIONS = Conditions(
     target="workstation",
@@ -21,7 +21,7 @@ CONDITIONS = Conditions(
     scenario="single_stream",
     clock="time.perf_counter_ns",
 )
-NOTICE = "not a Jetson engine"
+CAVEAT = "not a Jetson engine"
 _PARAMETERS = {"teacher": 1_370_000.0, "student": 199_000.0}
 # role, precision, latency in ms, PSNR on Y in dB
 _SPEC = (
@@ -35,11 +35,11 @@ _SPEC = (
 
 def candidate(
     role: str, precision: str, latency_ms: float, psnr: float, *, blocks: int = 12, seed: int = 0
-) -> Candidate:
+) -> CandidateResult:
     """Make one candidate whose blocks scatter by 1 % around its latency."""
     noise = np.random.default_rng([seed, *f"{role}/{precision}".encode()]).normal(1, 0.01, (blocks, 5))
     runs = (Run(tuple(tuple(int(latency_ms * 1e6 * n) for n in block) for block in noise), 20),)
-    return Candidate(
+    return CandidateResult(
         name=f"{role}/{precision}",
         role=role,
         precision=precision,
@@ -63,7 +63,7 @@ def example(**changes: object) -> BenchmarkResult:
     facts = {"convolutions": 40, "engine_convolutions": 37, "int8_convolutions": 33}
     engines = tuple(
         EngineRow(
-            c.name, "tensorrt_rtx", c.precision != "fp16", NOTICE, "52 layers", facts if c.precision == "int8" else {}
+            c.name, "tensorrt_rtx", c.precision != "fp16", CAVEAT, "52 layers", facts if c.precision == "int8" else {}
         )
         for c in candidates
     )
@@ -83,7 +83,7 @@ def example(**changes: object) -> BenchmarkResult:
 
 
 def agreeing() -> BenchmarkResult:
-    """Make a result without truth: mean IoU and pixel accuracy against the first candidate's own labels."""
+    """Make a result without ground truth: mean IoU and pixel accuracy against the first candidate's own labels."""
     shares = (1.0, 0.97, 0.84, 0.84, 0.81)
     candidates = tuple(
         replace(
@@ -97,25 +97,25 @@ def agreeing() -> BenchmarkResult:
     return example(candidates=candidates, primary_metric="agreement_miou", **changes)
 
 
-def staged(around_ms: float = 2.0) -> BenchmarkResult:
-    """Make a result whose FP32 candidates were split into stages, ``around_ms`` before and as much after the engine."""
+def timed_end_to_end(outside_ms: float = 2.0) -> BenchmarkResult:
+    """Make a result with end-to-end times of its FP32 candidates, ``outside_ms`` before and after the engine each."""
 
-    def split(c: Candidate) -> Candidate:
-        turns = [block[:3] for block in c.runs[0].blocks_ns[:7]]  # seven processes of three answers
-        around = int(around_ms * 1e6)
+    def split(c: CandidateResult) -> CandidateResult:
+        processes = [block[:3] for block in c.runs[0].blocks_ns[:7]]  # seven processes of three images
+        outside_ns = int(outside_ms * 1e6)
         stages = {
-            "preprocess": tuple((around,) * 3 for _ in turns),
-            "inference": tuple(turns),
-            "postprocess": tuple((around,) * 3 for _ in turns),
-            "end_to_end": tuple(tuple(ns + 2 * around for ns in turn) for turn in turns),
+            "preprocess": tuple((outside_ns,) * 3 for _ in processes),
+            "inference": tuple(processes),
+            "postprocess": tuple((outside_ns,) * 3 for _ in processes),
+            "end_to_end": tuple(tuple(ns + 2 * outside_ns for ns in process) for process in processes),
         }
-        return replace(c, stages_ns=stages) if c.precision == "fp32" else c
+        return replace(c, end_to_end_ns=stages) if c.precision == "fp32" else c
 
     return example(candidates=tuple(map(split, example().candidates)))
 
 
 def bare() -> BenchmarkResult:
-    """Make the result of one foreign ONNX file: one candidate, nothing counted, nothing scored, no memory."""
+    """Make the result of one imported ONNX file: one candidate, nothing counted, nothing scored, no memory."""
     only = candidate("model", "fp32", 8.0, 0.0, blocks=2)
     only = replace(only, cost={}, accuracy={}, accuracy_per_sample={}, peak_memory_bytes=None, idle_memory_bytes=None)
     changes = {
@@ -129,8 +129,13 @@ def bare() -> BenchmarkResult:
     return example(title="foreign.onnx", candidates=(only,), **changes)
 
 
-def pictures() -> Samples:
-    """Make the archive that bench keeps beside a result."""
-    truth = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), dtype=np.uint8)
+def timed_stages() -> BenchmarkResult:
+    """Make a result that says how long each stage of its run took."""
+    return example(stage_seconds=(StageTime("distill", 90.0), StageTime("export", 7.5), StageTime("bench", 52.5)))
+
+
+def previews() -> Previews:
+    """Make the previews that bench keeps beside a result."""
+    target = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), dtype=np.uint8)
     labels = ("bicubic", *(f"{role}/{precision}" for role, precision, *_ in _SPEC))
-    return Samples({label: truth // (i + 2) for i, label in enumerate(labels)}, ("cat", "cup"), "test", truth)
+    return Previews({label: target // (i + 2) for i, label in enumerate(labels)}, ("cat", "cup"), "test", target)

@@ -1,4 +1,4 @@
-"""The axes: they hold what they must, and the numbers on them are round."""
+"""The axes: they hold their values, and their ticks are round numbers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def test_a_logarithmic_axis_counts_by_1_2_5() -> None:
     assert (axis.low, axis.high) == (10, pytest.approx(216))
 
 
-def test_a_narrow_logarithmic_axis_has_numbers_all_the_same() -> None:
+def test_a_narrow_logarithmic_axis_has_linear_ticks() -> None:
     assert log_axis([22.0, 24.0], 1.05).ticks == (21, 22, 23, 24, 25)
 
 
-def test_a_linear_axis_says_how_many_decimals_its_numbers_need() -> None:
+def test_a_linear_axis_knows_how_many_decimals_its_ticks_need() -> None:
     axis = linear_axis([34.46, 34.96], 0.14)
     assert axis.ticks == (34.4, 34.6, 34.8, 35.0)
     assert axis.digits == 1

@@ -25,7 +25,7 @@ def test_candidates_are_compared_with_the_first_in_pairs():
 
 
 def _in_processes(shifts, *, role="student", ms=12.0):
-    """One candidate in as many processes as there are shifts, each as much slower than the last is told."""
+    """Make a candidate in one process per shift; a shift of 0.1 makes a process a tenth slower."""
     made = [candidate(role, "fp32", ms * (1 + shift), 37.0, seed=seed) for seed, shift in enumerate(shifts)]
     return replace(made[0], runs=tuple(run for one in made for run in one.runs))
 
@@ -42,7 +42,7 @@ def test_scatter_between_processes_is_in_the_interval():
     assert several.low < 1 < several.high
 
 
-def test_what_processes_share_falls_out_of_a_paired_ratio():
+def test_a_paired_ratio_is_free_of_what_processes_share():
     shifts = [0.0, 0.1, -0.1, 0.05, -0.05]
     candidates = (_in_processes(shifts, role="teacher", ms=24.0), _in_processes(shifts))
     row = compare([example(candidates=candidates)]).rows[0]
@@ -61,7 +61,7 @@ def test_sizes_and_accuracy_are_this_over_the_other():
 
 
 def _scored(metric, *means):
-    """Candidates whose per-picture scores differ by a constant, give or take."""
+    """Make candidates whose scores per image differ by a constant, up to noise of 0.01."""
     noise = np.random.default_rng(0).normal(0, 0.01, (len(means), 12))
     base = np.random.default_rng(1).uniform(0, 10, 12)
     return tuple(
@@ -70,38 +70,38 @@ def _scored(metric, *means):
     )
 
 
-def test_a_mean_over_pictures_has_an_interval_of_paired_differences():
+def test_a_mean_over_images_has_an_interval_of_paired_differences():
     candidates = _scored("psnr_y_db", 0, -1, -2, -2, -3)
     row = compare([example(candidates=candidates)]).row("student/fp32")
     low, high = row.difference_intervals["psnr_y_db"]
     assert low < row.differences["psnr_y_db"] < high
-    assert high - low < 0.05  # the pictures differ by far more than that: they are paired
+    assert high - low < 0.05  # images differ by far more than that: they are paired
 
 
-def test_a_figure_of_the_whole_set_or_of_few_pictures_has_no_interval():
+def test_a_metric_of_the_whole_set_or_of_few_images_has_no_interval():
     candidates = _scored("miou", 0, -1, -2, -2, -3)
     assert (
         compare([example(candidates=candidates, set_metrics=("miou",))]).row("student/fp32").difference_intervals == {}
     )
-    assert compare([example()]).row("student/fp32").difference_intervals == {}  # two pictures
+    assert compare([example()]).row("student/fp32").difference_intervals == {}  # two images
 
 
-def test_what_is_not_known_has_no_ratio():
+def test_unknown_sizes_and_scores_have_no_ratio():
     teacher, student = (replace(c, peak_memory_bytes=None, cost={}) for c in example().candidates[::2][:2])
     row = compare([example(candidates=(teacher, replace(student, accuracy={})))]).rows[0]
     assert set(row.ratios) == {"onnx_bytes", "engine_bytes"}
     assert row.differences == {}
 
 
-def test_another_baseline_may_be_named():
-    comparison = compare([example()], "student/fp32")
+def test_candidates_may_be_compared_with_another_one():
+    comparison = compare([example()], relative_to="student/fp32")
     assert comparison.row("teacher/fp32").speedup.value == pytest.approx(0.2, rel=0.05)
     with pytest.raises(NotComparable, match="no candidate 'student/fp8'"):
-        compare([example()], "student/fp8")
+        compare([example()], relative_to="student/fp8")
 
 
 def test_a_tie_is_not_clear():
-    row = compare([example()], "student/fp32").row("student/fp16")
+    row = compare([example()], relative_to="student/fp32").row("student/fp16")
     assert row.speedup.low <= 1 <= row.speedup.high
     assert not row.speedup.is_clear
     assert str(row.speedup).endswith("~")
@@ -135,38 +135,40 @@ def test_across_results_same_names_are_compared_unpaired():
 
 
 @pytest.mark.parametrize(("ms", "pace"), [(10.0, 1.0), (10.8, 1.08), (10.8, 1.0), (10.0, 1.08), (10.0, 0.9)])
-def test_across_results_the_interval_takes_in_what_the_machine_did(ms, pace):
-    """By its own figures alone a network on a slower machine would be a slower network."""
+def test_across_results_the_interval_covers_the_machine_s_change(ms, pace):
+    """Without a reference workload, a slower machine looks like a slower network."""
     results = [
-        example(title=title, candidates=(net,), yardstick=candidate("yard", "fp32", yard_ms, 0.0, seed=seed).runs)
+        example(
+            title=title, candidates=(net,), reference_workload=candidate("yard", "fp32", yard_ms, 0.0, seed=seed).runs
+        )
         for title, net, yard_ms, seed in [
             ("before", candidate("student", "fp32", 10.0, 37.0, seed=2), 2.0, 3),
             ("after", candidate("student", "fp32", ms, 37.0, seed=1), 2.0 * pace, 4),
         ]
     ]
     row = compare(results).rows[0]
-    alone = compare([replace(result, yardstick=()) for result in results]).rows[0]
+    alone = compare([replace(result, reference_workload=()) for result in results]).rows[0]
     for found, bare in ((row.speedup, alone.speedup), (row.throughput, alone.throughput)):
         assert found.value == bare.value == pytest.approx(10.0 / ms, rel=0.01)
         assert found.low <= min(bare.low, pace * 10.0 / ms * 1.01)
         assert found.high >= max(bare.high, pace * 10.0 / ms * 0.99)
-        # Clear only where both readings point one way.
+        # Clear only if both ratios point one way.
         assert found.is_clear == (ms != 10.0 and pace == 1.0)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "says"),
     [
         ({"processor": "Other"}, "processor: Some CPU against Other"),
         ({"libraries": {"onnxruntime": "1.30"}}, "libraries: onnxruntime 1.31.1 against onnxruntime 1.30"),
-        ({"governor": "powersave"}, "governor: not told against powersave"),
+        ({"governor": "powersave"}, "governor: unknown against powersave"),
         ({"threads": 1, "cores": 4}, "threads: 2 against 1; cores: 2 against 4"),
     ],
 )
-def test_unlike_conditions_are_refused_by_name_and_value(changes, said):
+def test_unlike_conditions_are_refused_by_name_and_value(changes, says):
     with pytest.raises(NotComparable) as caught:
         compare([example(), example(title="other", conditions=replace(CONDITIONS, **changes))])
-    assert said in str(caught.value)
+    assert says in str(caught.value)
     assert caught.value.exit_code == 5
 
 
@@ -191,7 +193,7 @@ def test_nothing_to_compare():
         alone.row("x")
 
 
-def test_the_unpaired_interval_covers_the_truth_as_often_as_it_says():
+def test_the_unpaired_interval_covers_the_true_ratio_in_95_of_100_cases():
     generator = np.random.default_rng(0)
     covered = 0
     for _ in range(60):
@@ -218,13 +220,13 @@ def test_a_median_lies_in_its_interval_and_one_block_has_none():
     assert ratio([np.array([3.0])], [np.array([2.0])], paired=True) == pytest.approx((1.5, 1.5, 1.5))
 
 
-def _energetic(role, precision, mj, *, reader="ina3221", scatter=0.002, windows=7, error_j=0.0):
-    """A candidate whose windows of 100 inferences scatter around ``mj``; 2 W of it are idle."""
+def _energetic(role, precision, mj, *, sensor="ina3221", scatter=0.002, windows=7, error_j=0.0):
+    """Make a candidate whose windows of 100 inferences scatter around ``mj``; idle power is 2 W."""
     noise = np.random.default_rng([int(abs(mj)), windows]).normal(1, scatter, windows)
     given = tuple(
         EnergyWindow(100, 1.0, 0.5, {"VDD_IN": mj * n / 10}, {"VDD_IN": 2.0}, 100, error_j, 0.0) for n in noise
     )
-    return replace(candidate(role, precision, 10.0, 37.0), energy=Energy(reader, "the module", ("VDD_IN",), given))
+    return replace(candidate(role, precision, 10.0, 37.0), energy=Energy(sensor, "the module", ("VDD_IN",), given))
 
 
 def test_energy_is_a_ratio_with_an_interval():
@@ -237,7 +239,7 @@ def test_energy_is_a_ratio_with_an_interval():
     assert row.energy.processes == 7
 
 
-def test_what_the_sensor_may_err_by_widens_the_interval():
+def test_the_sensor_s_error_widens_the_interval():
     exact, coarse = (
         compare(
             [example(candidates=(_energetic("teacher", "fp32", 80.0), _energetic("student", "fp32", 20.0, error_j=e)))]
@@ -255,20 +257,20 @@ def test_what_the_sensor_may_err_by_widens_the_interval():
 
 def test_energy_of_unlike_sensors_is_not_compared():
     pairs = [
-        (_energetic("teacher", "fp32", 80.0), _energetic("student", "fp32", 20.0, reader="rapl")),
+        (_energetic("teacher", "fp32", 80.0), _energetic("student", "fp32", 20.0, sensor="rapl")),
         (_energetic("teacher", "fp32", 80.0), candidate("student", "fp32", 10.0, 37.0)),
         (_energetic("teacher", "fp32", 80.0), _energetic("student", "fp32", -1.0)),
     ]
     assert [compare([example(candidates=pair)]).rows[0].energy for pair in pairs] == [None, None, None]
 
 
-def test_refused_rounds_enter_no_ratio():
-    """Half of the student's rounds are refused, and slow; with the teacher's they are left out in pairs."""
+def test_no_ratio_uses_refused_rounds():
+    """Half of both candidates' rounds are slow and refused: they are left out in pairs."""
     spoilt = []
     for one in example().candidates[:3:2]:
         (run,) = one.runs
         blocks = tuple(tuple(9 * ns for ns in block) if i % 2 else block for i, block in enumerate(run.blocks_ns))
-        rules = tuple("foreign load 2.0 cores above 1.0" if i % 2 else "" for i in range(len(blocks)))
+        rules = tuple("background load 2.0 cores above 1.0" if i % 2 else "" for i in range(len(blocks)))
         spoilt.append(replace(one, runs=(replace(run, blocks_ns=blocks, refused=rules),)))
     row = compare([example(candidates=tuple(spoilt))]).rows[0]
     assert row.paired

@@ -1,4 +1,4 @@
-"""Tests, intervals and spread: against tables, against enumeration by hand, and by their coverage."""
+"""Tests and intervals: against tables, against enumeration, and by their coverage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from edgekd.results.statistics import mann_whitney, sign_flip, t_quantile, two_level
+from edgekd.results.statistics import hierarchical_bootstrap, mann_whitney, sign_flip, t_quantile
 
 
 # Two-sided 95 % and 99 % points of Student's t, as every textbook prints them.
@@ -42,7 +42,7 @@ def test_sign_flip_counts_every_assignment():
 
 
 def test_sign_flip_calls_equal_sums_equal():
-    """0.1 + 0.2 and 0.3 are one number on paper, so that half of all assignments reach 0."""
+    """0.1 + 0.2 equals 0.3 on paper, so half of all assignments reach 0."""
     assert sign_flip([0.1, 0.2, -0.3]) == np.mean([t >= 0 for t in (6, 0, 4, -2, 2, -4, 0, -6)])
 
 
@@ -60,7 +60,7 @@ def test_sign_flip_of_both_signs(values):
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
-def test_sign_flip_knows_equal_sums_at_every_scale(scale):
+def test_sign_flip_calls_sums_equal_at_every_scale(scale):
     values = [0.1, 0.2, -0.3, 0.7, -0.7, 0.6, -0.6]
     exact = [round(10 * value) for value in values]
     expected = np.mean([total >= sum(exact) for total in _flipped(exact)])
@@ -68,7 +68,7 @@ def test_sign_flip_knows_equal_sums_at_every_scale(scale):
 
 
 @pytest.mark.parametrize("n", [1, 7, 16, 17, 40])
-def test_sign_flip_of_nothing_but_zeros_says_nothing(n):
+def test_sign_flip_of_zeros_has_p_1(n):
     assert sign_flip([0.0] * n) == 1.0
 
 
@@ -118,45 +118,45 @@ def test_mann_whitney_counts_every_deal():
     assert mann_whitney(new, old) == np.mean([total >= sum(ranks[:4]) for total in sums])
 
 
-def test_mann_whitney_of_equal_figures_says_nothing():
+def test_mann_whitney_of_equal_figures_has_p_1():
     assert mann_whitney([1, 1, 1], [1, 1]) == 1
 
 
 def test_few_normal_processes_get_students_interval():
     """Blocks without scatter leave the mean over processes, whose interval has a formula."""
     figures = np.array([1.0, 3.0, 2.0, 2.5, 1.5, 2.2, 1.8])
-    found = two_level([np.full(5, figure) for figure in figures])
+    found = hierarchical_bootstrap([np.full(5, figure) for figure in figures])
     half = t_quantile(0.975, 6) * figures.std(ddof=1) / math.sqrt(7)
     assert found.value == pytest.approx(figures.mean())
     assert found.low == pytest.approx(figures.mean() - half, rel=0.05)
     assert found.high == pytest.approx(figures.mean() + half, rel=0.05)
 
 
-def test_one_process_speaks_of_its_blocks_and_one_block_of_nothing():
+def test_one_process_has_an_interval_over_its_blocks_and_one_block_none():
     rng = np.random.default_rng(0)
     blocks = rng.normal(5, 1, 200)
-    alone = two_level([blocks])
+    alone = hierarchical_bootstrap([blocks])
     assert alone.value == np.median(blocks)
     assert 0.15 < alone.high - alone.low < 0.6  # 2 * 1.96 * 1.25 / sqrt(200) = 0.35
-    nothing = two_level([np.array([5.0])])
+    nothing = hierarchical_bootstrap([np.array([5.0])])
     assert (nothing.value, nothing.low, nothing.high) == (5.0, -math.inf, math.inf)
 
 
-def test_intervals_cover_as_often_as_they_say():
-    """Processes differ by 1, blocks inside one by 2: 95 of 100 intervals of seven processes hold the truth."""
+def test_95_of_100_intervals_cover_the_true_value():
+    """Processes differ by 1, blocks inside one by 2: 95 of 100 intervals of seven processes cover the mean."""
     rng = np.random.default_rng(1)
-    held = 0
+    covered = 0
     for _ in range(200):
-        found = two_level([rng.normal(rng.normal(0, 1), 2, 20) for _ in range(7)])
-        held += found.low <= 0 <= found.high
-    assert 0.92 <= held / 200 <= 1.0
+        found = hierarchical_bootstrap([rng.normal(rng.normal(0, 1), 2, 20) for _ in range(7)])
+        covered += found.low <= 0 <= found.high
+    assert 0.92 <= covered / 200 <= 1.0
 
 
-def test_many_figures_take_little_time_and_memory():
+def test_thousands_of_figures():
     rng = np.random.default_rng(0)
     assert sign_flip(rng.normal(0.2, 1, 5_000)) == 1e-4
     assert mann_whitney(rng.normal(1, 1, 70), rng.normal(0, 1, 70)) < 1e-4
-    found = two_level([rng.normal(3, 1, 5_000)], np.mean)
+    found = hierarchical_bootstrap([rng.normal(3, 1, 5_000)], np.mean)
     assert found.low < 3.0 < found.high
     assert found.high - found.low == pytest.approx(2 * 1.96 / math.sqrt(5_000), rel=0.1)
 
@@ -164,7 +164,7 @@ def test_many_figures_take_little_time_and_memory():
 @pytest.mark.parametrize(("distance", "quantile"), [(2.0, 12.706), (0.5, 12.706)])
 def test_two_processes_are_stretched_by_one_degree_of_freedom(distance, quantile):
     """Of two, the 2.5 % quantile of resampled means is the lower process itself."""
-    found = two_level([np.array([1.0]), np.array([1.0 + distance])], np.mean)
+    found = hierarchical_bootstrap([np.array([1.0]), np.array([1.0 + distance])], np.mean)
     assert found.value == 1 + distance / 2
     half = math.sqrt(2) * quantile / 1.96 * distance / 2
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), rel=1e-4)
@@ -173,11 +173,11 @@ def test_two_processes_are_stretched_by_one_degree_of_freedom(distance, quantile
 @pytest.mark.parametrize("n", [5, 8])
 def test_intervals_of_few_processes_are_as_wide_as_students(n):
     values = np.random.default_rng(n).normal(10, 1, n)
-    found = two_level([np.array([value]) for value in values], np.mean)
+    found = hierarchical_bootstrap([np.array([value]) for value in values], np.mean)
     students = t_quantile(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)
     assert found.high - found.low == pytest.approx(2 * students, rel=0.05)
 
 
 def test_the_same_figures_have_the_same_interval():
     processes = [np.random.default_rng(i).normal(0, 1, 6) for i in range(4)]
-    assert two_level(processes) == two_level(processes)
+    assert hierarchical_bootstrap(processes) == hierarchical_bootstrap(processes)

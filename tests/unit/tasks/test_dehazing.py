@@ -1,4 +1,4 @@
-"""Dehazing: the haze map against its definition, restoration of a made-up haze, metrics, sizes, options."""
+"""Dehazing: the haze map against its definition, restoration of a synthetic haze, metrics, sizes, options."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 
 from edgekd.core.errors import InputError
 from edgekd.tasks import dehazing
+from tests.contract import task_contract
 
 SMALL = {"size": 32, "window": 3, "box": 8}
 
@@ -26,7 +27,7 @@ def _mirrored(at: int, length: int) -> int:
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 4, 7, 15])
-def test_sliding_min_is_the_least_of_the_window(window: int) -> None:
+def test_sliding_min_is_the_minimum_of_the_window(window: int) -> None:
     plane = np.random.default_rng(1).random((9, 11))
     found = dehazing.sliding_min(dehazing.sliding_min(plane, window, 0), window, 1)
     for y, x in ((0, 0), (4, 5), (8, 10), (8, 0)):
@@ -49,7 +50,7 @@ def test_a_box_wider_than_the_picture_is_still_its_mirrored_mean() -> None:
     np.testing.assert_allclose(dehazing.box_mean(np.full((16, 16), 0.25), 60), 0.25)
 
 
-def test_dark_channel_is_the_least_channel_of_the_neighbourhood() -> None:
+def test_dark_channel_is_the_minimum_channel_of_the_neighbourhood() -> None:
     picture = np.full((5, 5, 3), 0.8)
     picture[2, 2, 1] = 0.1
     dark = dehazing.dark_channel(picture, 3)
@@ -57,7 +58,7 @@ def test_dark_channel_is_the_least_channel_of_the_neighbourhood() -> None:
     assert dark[0, 0] == dark[4, 2] == 0.8
 
 
-def test_airlight_passes_over_the_least_of_the_brightest_and_counts_it() -> None:
+def test_airlight_leaves_out_the_darkest_of_the_brightest_pixels_but_counts_it() -> None:
     dark = np.zeros((50, 60))  # 3000 pixels: the brightest three
     dark.flat[[10, 20, 30]] = 0.5, 0.9, 0.7
     scaled = np.zeros((50, 60, 3))
@@ -83,7 +84,7 @@ def test_guided_filter_keeps_an_edge_of_its_guide_and_smooths_where_it_is_flat()
 def test_guided_filter_follows_its_equations_at_one_pixel() -> None:
     rng = np.random.default_rng(4)
     guide, rough = rng.random((3, 3)), rng.random((3, 3))
-    # A box of 1: no variance anywhere, so a = 0 and q is what was rough.
+    # A box of 1 has no variance, so a = 0 and q is the rough input.
     np.testing.assert_allclose(dehazing.guided_filter(guide, rough, 1), rough)
     mean = dehazing.box_mean
     a = (mean(guide * rough, 3) - mean(guide, 3) * mean(rough, 3)) / (mean(guide**2, 3) - mean(guide, 3) ** 2 + 1e-4)
@@ -93,7 +94,7 @@ def test_guided_filter_follows_its_equations_at_one_pixel() -> None:
 
 
 def test_even_haze_over_black_gives_the_transmission_of_its_definition() -> None:
-    # I / A is 1 / (15/16) where one of sixteen brightest is passed over; t = 1 - 0.95 of it, not clipped.
+    # I / A is 1 / (15/16), since one of the sixteen brightest pixels is left out; t = 1 - 0.95 of it, not clipped.
     picture = np.full((128, 128, 3), 200, np.uint8)
     found = dehazing.transmission(picture, {"size": 128})
     np.testing.assert_allclose(found, 1 - 0.95 * 16 / 15, atol=1e-6)
@@ -126,7 +127,7 @@ def test_sides_that_do_not_divide_are_refused_with_their_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"size": 100}, r"task\.size = 100; a multiple of 16.*give 96 or 112"),
         ({"size": 8}, r"task\.size = 8; .*give 16 or 16"),
@@ -138,8 +139,8 @@ def test_sides_that_do_not_divide_are_refused_with_their_size() -> None:
         ({"windows": 3}, r"unknown key task\.windows \(did you mean 'window'\?\)"),
     ],
 )
-def test_options_that_mean_nothing_are_refused_by_name(options: dict, says: str) -> None:
-    with pytest.raises(InputError, match=says):
+def test_invalid_options_are_refused_by_name(options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         dehazing.options_of(options)
 
 
@@ -148,34 +149,34 @@ def test_the_papers_values_are_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "score", "seen_shape", "truth_shape"),
+    ("size", "score", "image_shape", "target_shape"),
     [
         (None, "picture", (32, 32), (40, 60)),
         (None, "network", (32, 32), (32, 32)),
         ((48, 64), "picture", (48, 64), (48, 64)),
     ],
 )
-def test_fit_resizes_what_its_use_needs(size, score: str, seen_shape: tuple, truth_shape: tuple) -> None:
-    seen, truth = dehazing.fit(_noise(40, 60, 3), _noise(40, 60, 3, seed=1), size, {**SMALL, "score": score})
-    assert truth is not None
-    assert seen.shape[:2] == seen_shape
-    assert truth.shape[:2] == truth_shape
-    assert dehazing.fit(seen, None, None, SMALL)[1] is None
+def test_fit_resizes_image_and_target(size, score: str, image_shape: tuple, target_shape: tuple) -> None:
+    image, target = dehazing.fit(_noise(40, 60, 3), _noise(40, 60, 3, seed=1), size, {**SMALL, "score": score})
+    assert target is not None
+    assert image.shape[:2] == image_shape
+    assert target.shape[:2] == target_shape
+    assert dehazing.fit(image, None, None, SMALL)[1] is None
 
 
-def test_metric_enlarges_an_output_to_its_truth() -> None:
-    truth = np.tile(np.linspace(20, 220, 64).astype(np.uint8)[:, None, None], (1, 64, 3))
-    small, _ = dehazing.fit(truth, None, None, SMALL)
-    scores = dehazing.metric(small / 255.0, truth, SMALL)
+def test_metric_enlarges_an_output_to_its_target() -> None:
+    target = np.tile(np.linspace(20, 220, 64).astype(np.uint8)[:, None, None], (1, 64, 3))
+    small, _ = dehazing.fit(target, None, None, SMALL)
+    scores = dehazing.metric(small / 255.0, target, SMALL)
     assert set(scores) == set(dehazing.METRICS)
     assert scores["psnr_rgb_db"] > 40
 
 
 def test_psnr_and_ssim_of_known_pictures() -> None:
-    truth = _noise(16, 16, 3) // 2
-    same = dehazing.metric(truth / 255.0, truth, SMALL)
+    target = _noise(16, 16, 3) // 2
+    same = dehazing.metric(target / 255.0, target, SMALL)
     assert same == {"psnr_rgb_db": 100.0, "ssim": pytest.approx(1.0)}
-    off = dehazing.metric((truth + 5) / 255.0, truth, SMALL)
+    off = dehazing.metric((target + 5) / 255.0, target, SMALL)
     assert off["psnr_rgb_db"] == pytest.approx(10 * np.log10(255**2 / 25))
     # Two flat planes: only the means count, SSIM = (2ab + c1) / (a² + b² + c1).
     flat = dehazing.ssim(np.full((9, 9), 100.0), np.full((9, 9), 150.0))
@@ -189,8 +190,8 @@ def test_ssim_is_scikit_images() -> None:
     assert dehazing.ssim(a, b) == pytest.approx(wanted, abs=1e-9)
 
 
-def test_dark_channel_prior_takes_haze_away() -> None:
-    # A scene with a dark pixel in each neighbourhood, under even haze of white light, and a patch of nothing but haze.
+def test_dark_channel_prior_removes_haze() -> None:
+    # A scene with a dark pixel in each neighbourhood, under uniform white haze, and a patch of haze alone.
     scene = np.random.default_rng(7).random((64, 64, 3)) ** 3
     scene[::3, ::3] = 0
     scene[:12, :12] = 1
@@ -199,6 +200,24 @@ def test_dark_channel_prior_takes_haze_away() -> None:
     found = dehazing.baselines(hazy, options)
     assert list(found) == ["hazy input", "dark channel prior"]
     np.testing.assert_array_equal(found[dehazing.BASELINE], dehazing.baseline(hazy, options))
-    truth = np.rint(scene * 255).astype(np.uint8)
-    scores = {name: dehazing.metric(picture, truth, options)["psnr_rgb_db"] for name, picture in found.items()}
+    target = np.rint(scene * 255).astype(np.uint8)
+    scores = {name: dehazing.metric(picture, target, options)["psnr_rgb_db"] for name, picture in found.items()}
     assert scores["dark channel prior"] > scores["hazy input"] + 6
+
+
+def _contract_example() -> task_contract.Example:
+    clear = task_contract.photo(1)
+    return task_contract.Example(
+        dehazing,
+        SMALL,
+        ("size", -4),
+        image=clear // 2 + 100,
+        target=clear,
+        wrong_target=task_contract.photo(2),
+        network_output=dehazing.signed,
+    )
+
+
+@pytest.mark.parametrize("check", task_contract.CHECKS, ids=lambda check: check.__name__)
+def test_it_keeps_the_contract_of_tasks(check) -> None:
+    check(_contract_example())

@@ -1,4 +1,4 @@
-"""Segmentation: what networks see and say, mIoU from one confusion matrix, and what is refused."""
+"""Segmentation: preprocessing, labels, mIoU from one confusion matrix, and invalid input."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 
 from edgekd.core.errors import InputError
 from edgekd.tasks import segmentation
+from tests.contract import task_contract
 
 OPTIONS = {"classes": 3}
 
@@ -39,39 +40,39 @@ def test_postprocess_takes_the_largest_logit() -> None:
 
 @pytest.mark.parametrize("shape", [(4, 2, 2), (3, 2), (1, 3, 2, 2)])
 def test_an_output_of_other_classes_is_refused(shape) -> None:
-    with pytest.raises(InputError, match=r"task\.classes are 3; \(3, H, W\) was expected"):
+    with pytest.raises(InputError, match=r"task\.classes has 3 classes; \(3, H, W\)"):
         segmentation.postprocess(np.zeros(shape, np.float32), OPTIONS)
 
 
 def test_summary_is_of_one_confusion_matrix_and_not_the_mean_of_pictures() -> None:
-    truths = [labels([0, 0, 0, 1]), labels([1, 1, 255, 1])]
+    targets = [labels([0, 0, 0, 1]), labels([1, 1, 255, 1])]
     outputs = [labels([0, 0, 1, 1]), labels([1, 0, 2, 1])]
-    # Class 0: 2 of 4; class 1: 3 of 5; class 2 is nowhere but where nothing is known.
-    found = segmentation.summarize(outputs, truths, OPTIONS)
+    # Class 0: 2 of 4; class 1: 3 of 5; class 2 occurs only where nothing is labelled.
+    found = segmentation.summarize(outputs, targets, OPTIONS)
     assert tuple(found) == segmentation.METRICS
     assert found == pytest.approx({"miou": (2 / 4 + 3 / 5) / 2, "pixel_accuracy": 5 / 7})
-    mean = np.mean([segmentation.metric(o, t, OPTIONS)["miou"] for o, t in zip(outputs, truths, strict=True)])
+    mean = np.mean([segmentation.metric(o, t, OPTIONS)["miou"] for o, t in zip(outputs, targets, strict=True)])
     assert found["miou"] != pytest.approx(mean)
 
 
-def test_a_class_that_is_only_in_the_answer_counts_as_0() -> None:
+def test_a_class_that_is_only_in_the_output_counts_as_0() -> None:
     found = segmentation.metric(labels([0, 2]), labels([0, 0]), OPTIONS)
     assert found == pytest.approx({"miou": 0.25, "pixel_accuracy": 0.5})
 
 
-def test_the_truth_is_perfect_and_a_picture_without_labels_is_worth_nothing() -> None:
-    truth = labels([0, 1, 2, 255])
-    assert segmentation.metric(np.array([[0, 1, 2, 0]]), truth, OPTIONS) == {"miou": 1.0, "pixel_accuracy": 1.0}
-    unknown = labels([255, 255])
-    assert segmentation.metric(labels([0, 1]), unknown, OPTIONS) == {"miou": 0.0, "pixel_accuracy": 0.0}
+def test_the_target_itself_is_perfect_and_an_image_without_labels_scores_0() -> None:
+    target = labels([0, 1, 2, 255])
+    assert segmentation.metric(np.array([[0, 1, 2, 0]]), target, OPTIONS) == {"miou": 1.0, "pixel_accuracy": 1.0}
+    unlabelled = labels([255, 255])
+    assert segmentation.metric(labels([0, 1]), unlabelled, OPTIONS) == {"miou": 0.0, "pixel_accuracy": 0.0}
 
 
 def test_labels_that_are_no_class_or_of_another_size_are_refused() -> None:
-    with pytest.raises(InputError, match="the truth holds labels 0 to 3; 0 to 2 were expected"):
+    with pytest.raises(InputError, match="the target holds labels 0 to 3; 0 to 2"):
         segmentation.metric(labels([0, 1]), labels([0, 3]), OPTIONS)
-    with pytest.raises(InputError, match="the answer holds labels -1 to 1"):
+    with pytest.raises(InputError, match="the output holds labels -1 to 1"):
         segmentation.metric(labels([-1, 1]), labels([0, 1]), OPTIONS)
-    with pytest.raises(InputError, match=r"\(1, 2\) cannot be compared with a truth of \(1, 3\)"):
+    with pytest.raises(InputError, match=r"\(1, 2\) and target labels of \(1, 3\)"):
         segmentation.metric(labels([0, 1]), labels([0, 1, 1]), OPTIONS)
 
 
@@ -84,16 +85,16 @@ def test_picture_has_a_colour_of_its_own_for_each_class_and_black_for_none() -> 
     np.testing.assert_array_equal(found[0, 21], 0)
 
 
-def test_fit_resizes_pictures_smoothly_and_labels_to_values_that_were_there() -> None:
-    seen = np.zeros((4, 4, 3), np.uint8)
-    seen[:, 2:] = 200
-    truth = np.zeros((4, 4), np.int64)
-    truth[:, 2:] = 2
-    small, labelled = segmentation.fit(seen, truth, (2, 2), OPTIONS)
+def test_fit_resizes_images_smoothly_and_labels_to_existing_values() -> None:
+    image = np.zeros((4, 4, 3), np.uint8)
+    image[:, 2:] = 200
+    target = np.zeros((4, 4), np.int64)
+    target[:, 2:] = 2
+    small, labelled = segmentation.fit(image, target, (2, 2), OPTIONS)
     assert small.shape == (2, 2, 3)
     assert small.dtype == np.uint8
     np.testing.assert_array_equal(labelled, [[0, 2], [0, 2]])
-    large, labelled = segmentation.fit(seen, truth, None, {**OPTIONS, "size": [8, 6]})
+    large, labelled = segmentation.fit(image, target, None, {**OPTIONS, "size": [8, 6]})
     assert large.shape == (8, 6, 3)
     assert 0 < large[0, 2, 0] < 200
     assert set(np.unique(labelled)) == {0, 2}
@@ -101,17 +102,17 @@ def test_fit_resizes_pictures_smoothly_and_labels_to_values_that_were_there() ->
 
 @pytest.mark.parametrize(("shape", "expected"), [((40, 60), (20, 30)), ((60, 40), (30, 20)), ((20, 31), (20, 31))])
 def test_one_size_is_the_shorter_side(shape, expected) -> None:
-    seen, truth = np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.int64)
-    found, labelled = segmentation.fit(seen, truth, None, {**OPTIONS, "size": 20})
+    image, target = np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.int64)
+    found, labelled = segmentation.fit(image, target, None, {**OPTIONS, "size": 20})
     assert found.shape == (*expected, 3)
     assert labelled is not None
     assert labelled.shape == expected
 
 
-def test_fit_leaves_alone_what_nothing_is_said_about() -> None:
-    seen = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    found, labelled = segmentation.fit(seen, None, None, OPTIONS)
-    np.testing.assert_array_equal(found, seen)
+def test_fit_without_a_size_changes_nothing() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    found, labelled = segmentation.fit(image, None, None, OPTIONS)
+    np.testing.assert_array_equal(found, image)
     assert labelled is None
 
 
@@ -144,3 +145,24 @@ def test_wrong_statistics_are_named(options, named) -> None:
 def test_a_wrong_size_is_named(size) -> None:
     with pytest.raises(InputError, match=r"task\.size = "):
         segmentation.fit(np.zeros((4, 4, 3), np.uint8), None, None, {"size": size})
+
+
+def _contract_example() -> task_contract.Example:
+    def network_output(target: np.ndarray) -> np.ndarray:
+        return 8 * np.moveaxis(np.eye(3, dtype=np.float32)[target], -1, 0)  # (3, H, W)
+
+    target = np.random.default_rng(1).integers(0, 3, (96, 128))
+    return task_contract.Example(
+        segmentation,
+        OPTIONS,
+        ("classes", 1),
+        task_contract.photo(),
+        target,
+        wrong_target=(target + 1) % 3,
+        network_output=network_output,
+    )
+
+
+@pytest.mark.parametrize("check", task_contract.CHECKS, ids=lambda check: check.__name__)
+def test_it_keeps_the_contract_of_tasks(check) -> None:
+    check(_contract_example())

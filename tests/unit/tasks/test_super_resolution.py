@@ -11,6 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from edgekd.core.errors import InputError
 from edgekd.tasks import super_resolution as task
+from tests.contract import task_contract
 
 # Rows of MATLAB's imresize(..., 'bicubic'): enlarging by 2 (phases 1/4 and 3/4), and halving with antialiasing.
 UP = np.array([-0.0234375, 0.2265625, 0.8671875, -0.0703125])
@@ -18,8 +19,8 @@ DOWN = np.array([-3, -9, 29, 111, 111, 29, -9, -3]) / 256
 OPTIONS = {"scale": 2}
 
 
-def picture(high=40, wide=56, seed=0):
-    return np.random.default_rng(seed).random((high, wide, 3))
+def picture(height=40, width=56, seed=0):
+    return np.random.default_rng(seed).random((height, width, 3))
 
 
 def resize(column, size):
@@ -64,12 +65,12 @@ def test_a_ramp_stays_a_ramp_inside():
     np.testing.assert_allclose(np.diff(found), 0.5, atol=1e-12)
 
 
-@pytest.mark.parametrize(("high", "wide"), [(20, 28), (80, 112), (30, 37)])
-def test_inside_it_agrees_with_pil(high, wide):
+@pytest.mark.parametrize(("height", "width"), [(20, 28), (80, 112), (30, 37)])
+def test_inside_it_agrees_with_pil(height, width):
     image = picture()
     bands = [Image.fromarray(image[..., i].astype(np.float32)) for i in range(3)]
-    expected = np.stack([np.asarray(b.resize((wide, high), Image.Resampling.BICUBIC)) for b in bands], axis=2)
-    found = task.resize_bicubic(image, high, wide)
+    expected = np.stack([np.asarray(b.resize((width, height), Image.Resampling.BICUBIC)) for b in bands], axis=2)
+    found = task.resize_bicubic(image, height, width)
     inside = (slice(6, -6), slice(6, -6))
     np.testing.assert_allclose(found[inside], expected[inside], atol=2e-5)
 
@@ -144,50 +145,68 @@ def test_degrading_rounds_between_the_axes_and_halves_up_as_matlab_does_with_uin
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_fit_cuts_the_same_middle_out_of_both(scale):
-    truth = task.to_uint8(picture(9 * scale, 12 * scale))
-    seen = np.ascontiguousarray(truth[::scale, ::scale])
-    cut, cut_truth = task.fit(seen, truth, (4, 6), {"scale": scale})
-    np.testing.assert_array_equal(cut, seen[2:6, 3:9])
-    np.testing.assert_array_equal(cut_truth, truth[2 * scale : 6 * scale, 3 * scale : 9 * scale])
-    assert task.fit(seen, None, (4, 6), {"scale": scale})[1] is None
-    whole = task.fit(seen, truth, None, {"scale": scale})
-    assert whole[0] is seen
-    assert whole[1] is truth
+    target = task.to_uint8(picture(9 * scale, 12 * scale))
+    image = np.ascontiguousarray(target[::scale, ::scale])
+    cut, cut_target = task.fit(image, target, (4, 6), {"scale": scale})
+    np.testing.assert_array_equal(cut, image[2:6, 3:9])
+    np.testing.assert_array_equal(cut_target, target[2 * scale : 6 * scale, 3 * scale : 9 * scale])
+    assert task.fit(image, None, (4, 6), {"scale": scale})[1] is None
+    whole = task.fit(image, target, None, {"scale": scale})
+    assert whole[0] is image
+    assert whole[1] is target
 
 
 def test_fit_refuses_what_does_not_fit():
-    seen = np.zeros((8, 12, 3), np.uint8)
+    image = np.zeros((8, 12, 3), np.uint8)
     with pytest.raises(InputError, match=r"input of 12x8, the network takes 12x9"):
-        task.fit(seen, None, (9, 12), OPTIONS)
-    with pytest.raises(InputError, match=r"12x8 has a truth of 24x18; task\.scale = 2"):
-        task.fit(seen, np.zeros((18, 24, 3), np.uint8), None, OPTIONS)
+        task.fit(image, None, (9, 12), OPTIONS)
+    with pytest.raises(InputError, match=r"12x8 has a target of 24x18; task\.scale = 2"):
+        task.fit(image, np.zeros((18, 24, 3), np.uint8), None, OPTIONS)
     for scale in (None, 1, 2.0, True):
         with pytest.raises(InputError, match=r"task\.scale"):
-            task.fit(seen, None, None, {"scale": scale})
+            task.fit(image, None, None, {"scale": scale})
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_degrading_crops_to_a_multiple_and_shrinks(scale):
     image = task.to_uint8(picture(50, 67))
-    low, truth = task.degrade(image, {"scale": scale})
-    assert truth.shape == (50 - 50 % scale, 67 - 67 % scale, 3)
+    low, target = task.degrade(image, {"scale": scale})
+    assert target.shape == (50 - 50 % scale, 67 - 67 % scale, 3)
     assert low.shape == (50 // scale, 67 // scale, 3)
-    np.testing.assert_array_equal(truth, image[: truth.shape[0], : truth.shape[1]])
-    assert task.baseline(low, {"scale": scale}).shape == truth.shape
+    np.testing.assert_array_equal(target, image[: target.shape[0], : target.shape[1]])
+    assert task.baseline(low, {"scale": scale}).shape == target.shape
 
 
-def test_the_network_sees_and_gives_what_it_should():
+def test_preprocess_and_postprocess_are_inverse_and_clipped():
     image = task.to_uint8(picture())
-    fed = task.preprocess(image, OPTIONS)
-    assert (fed.shape, fed.dtype.name, fed.flags["C_CONTIGUOUS"]) == ((3, 40, 56), "float32", True)
-    np.testing.assert_array_equal(task.picture(task.postprocess(fed, OPTIONS)), image)
+    feed = task.preprocess(image, OPTIONS)
+    assert (feed.shape, feed.dtype.name, feed.flags["C_CONTIGUOUS"]) == ((3, 40, 56), "float32", True)
+    np.testing.assert_array_equal(task.picture(task.postprocess(feed, OPTIONS)), image)
     assert task.postprocess(np.array([[[-0.5]], [[0.25]], [[1.5]]]), OPTIONS).tolist() == [[[0.0, 0.25, 1.0]]]
 
 
-def test_the_metric_ignores_the_border_and_rounds_as_a_saved_picture():
-    truth = task.to_uint8(picture())
-    answer = truth / 255
-    answer[:2], answer[-2:], answer[:, :2], answer[:, -2:] = 0, 1, 0, 1
-    assert task.metric(answer + 0.4 / 255, truth, OPTIONS) == {"psnr_y_db": 100.0, "ssim_y": 1.0, "psnr_rgb_db": 100.0}
-    answer[2, 2] = 1 - answer[2, 2]
-    assert task.metric(answer, truth, OPTIONS)["psnr_rgb_db"] < 100
+def test_the_metric_ignores_the_border_and_rounds_as_a_saved_image():
+    target = task.to_uint8(picture())
+    output = target / 255
+    output[:2], output[-2:], output[:, :2], output[:, -2:] = 0, 1, 0, 1
+    assert task.metric(output + 0.4 / 255, target, OPTIONS) == {"psnr_y_db": 100.0, "ssim_y": 1.0, "psnr_rgb_db": 100.0}
+    output[2, 2] = 1 - output[2, 2]
+    assert task.metric(output, target, OPTIONS)["psnr_rgb_db"] < 100
+
+
+def _contract_example() -> task_contract.Example:
+    image, target = task.degrade(task_contract.photo(), OPTIONS)
+    return task_contract.Example(
+        task,
+        OPTIONS,
+        ("scale", 1.5),
+        image,
+        target,
+        wrong_target=task_contract.photo(1),
+        network_output=lambda fitted: fitted.transpose(2, 0, 1) / np.float32(255),
+    )
+
+
+@pytest.mark.parametrize("check", task_contract.CHECKS, ids=lambda check: check.__name__)
+def test_it_keeps_the_contract_of_tasks(check):
+    check(_contract_example())

@@ -1,4 +1,4 @@
-"""A folder per class: order, permutation, augmentation, and folders that do not fit together."""
+"""A folder per class: order, augmentation, and folders that do not belong together."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from PIL import Image
 
 from edgekd.core.errors import InputError, RecipeError
 from edgekd.core.schema import parse
+from edgekd.datasets.layouts import class_folders
 from edgekd.datasets.layouts.class_folders import Config, Training, validation
 from edgekd.tasks import classification
+from tests.contract import layout_contract
 
 RAW = {"mean": [0, 0, 0], "std": [1, 1, 1]}  # so that inputs are 0..1
 OPTIONS = {"classes": 2, "size": 16, **RAW}
@@ -54,7 +56,7 @@ def _greys(samples: Training, epoch: int) -> list[int]:
     return [round(float(samples[index][0][0, 0, 0]) * 255) for index in range(epoch * count, (epoch + 1) * count)]
 
 
-def test_a_pass_shows_every_picture_once_in_an_order_of_its_own(leaves: Path) -> None:
+def test_an_epoch_has_every_image_once_in_an_order_of_its_own(leaves: Path) -> None:
     samples = Training([leaves], PLAIN, OPTIONS, seed=0)
     first, second = _greys(samples, 0), _greys(samples, 1)
     assert sorted(first) == sorted(second) == [*range(EACH), *range(100, 100 + EACH)]
@@ -73,10 +75,10 @@ def test_a_sample_depends_on_seed_and_index_alone(leaves: Path) -> None:
             assert target == samples[index][1]
 
 
-def test_pictures_beyond_the_cache_are_read_when_they_are_needed(leaves: Path) -> None:
+def test_images_beyond_the_cache_are_read_when_they_are_needed(leaves: Path) -> None:
     config = Config(area=(1.0, 1.0), aspect=(1.0, 1.0), cache_mib=0)
     lazy, eager = (Training([leaves], config, OPTIONS, seed=0) for config in (config, PLAIN))
-    assert (len(lazy.kept), len(eager.kept)) == (0, 2 * EACH)
+    assert (len(lazy.cache), len(eager.cache)) == (0, 2 * EACH)
     assert _greys(lazy, 0) == _greys(eager, 0)
 
 
@@ -123,7 +125,7 @@ def test_a_crop_shows_a_part_of_the_picture_enlarged(tmp_path: Path) -> None:
     assert len(starts) > 10
 
 
-def test_a_picture_no_crop_fits_into_gives_its_centre(tmp_path: Path) -> None:
+def test_an_image_no_crop_fits_into_gives_its_centre(tmp_path: Path) -> None:
     strip = np.zeros((8, 64, 3), np.uint8)
     strip[:, 28:36] = 200
     config = Config(area=(1.0, 1.0), aspect=(1.0, 1.0))
@@ -134,7 +136,7 @@ def _mean_of(found: list[np.ndarray], axis: int | None = None) -> np.ndarray:
     return np.array([x.reshape(-1, 3).mean(axis=axis) for x in found])
 
 
-def test_brightness_and_contrast_scale_what_they_say(tmp_path: Path) -> None:
+def test_brightness_scales_all_and_contrast_around_the_mean(tmp_path: Path) -> None:
     halves = np.full((16, 16, 3), 80, np.uint8)
     halves[:8] = 120
     base = {"area": (1.0, 1.0), "aspect": (1.0, 1.0), "flip_horizontal": 0.0}
@@ -162,16 +164,16 @@ def test_saturation_keeps_the_luma_and_hue_the_value(tmp_path: Path) -> None:
     assert len(set(turned.argmax(axis=1))) == 3
 
 
-def test_validation_gives_the_pictures_as_they_are(leaves: Path) -> None:
-    items = validation([leaves], Config(), OPTIONS)
-    assert [(item.name, int(item.truth)) for item in items] == [
+def test_validation_yields_the_images_as_they_are(leaves: Path) -> None:
+    items = list(validation([leaves], Config(), OPTIONS))
+    assert [(item.name, int(item.target)) for item in items] == [
         ("a_well/0.png", 0), ("a_well/1.png", 0), ("b_ill/0.png", 1), ("b_ill/1.png", 1),
     ]  # fmt: skip
-    np.testing.assert_array_equal(items[1].seen, _noise(20, 30, 3, seed=1))
-    seen, truth = classification.fit(items[0].seen, items[0].truth, None, OPTIONS)
-    assert seen.shape == (16, 16, 3)
-    assert truth is not None
-    assert truth.dtype == np.int64
+    np.testing.assert_array_equal(items[1].image, _noise(20, 30, 3, seed=1))
+    image, target = classification.fit(items[0].image, items[0].target, None, OPTIONS)
+    assert image.shape == (16, 16, 3)
+    assert target is not None
+    assert target.dtype == np.int64
 
 
 def test_several_folders_are_one_set_and_must_have_the_same_classes(leaves: Path, tmp_path: Path) -> None:
@@ -184,7 +186,7 @@ def test_several_folders_are_one_set_and_must_have_the_same_classes(leaves: Path
 def test_a_class_missing_in_validation_is_refused_by_name(leaves: Path) -> None:
     (leaves / "val" / "b_ill").rename(leaves / "val" / "b_other")
     with pytest.raises(InputError, match=r"val lacks b_ill and has also b_other; the class folders of .*train"):
-        validation([leaves], Config(), OPTIONS)
+        list(validation([leaves], Config(), OPTIONS))
 
 
 def test_other_classes_than_the_recipes_are_refused_with_both_numbers(leaves: Path) -> None:
@@ -203,7 +205,7 @@ def test_folders_that_are_not_there_or_empty_are_refused(leaves: Path, tmp_path:
         Training([leaves], PLAIN, OPTIONS, seed=0)
 
 
-def test_pictures_of_any_8_bit_mode_are_learnt_from_and_others_refused(leaves: Path) -> None:
+def test_images_of_any_8_bit_mode_are_used_and_others_refused(leaves: Path) -> None:
     folder = leaves / "train" / "a_well"
     Image.fromarray(_noise(9, 9)).save(folder / "grey.png")
     Image.fromarray(_noise(9, 9, 4)).save(folder / "rgba.png")
@@ -212,7 +214,7 @@ def test_pictures_of_any_8_bit_mode_are_learnt_from_and_others_refused(leaves: P
     with pytest.raises(InputError, match=r"deep\.png has 16 bits"):
         Training([leaves], PLAIN, OPTIONS, seed=0)
     (folder / "deep.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"deep\.png is not a picture"):
+    with pytest.raises(InputError, match=r"deep\.png is not an image"):
         Training([leaves], PLAIN, OPTIONS, seed=0)
 
 
@@ -228,6 +230,11 @@ def test_pictures_of_any_8_bit_mode_are_learnt_from_and_others_refused(leaves: P
         {"cache_mib": -1},
     ],
 )
-def test_options_that_make_no_sense_are_refused_by_key(options) -> None:
+def test_invalid_options_are_refused_by_key(options) -> None:
     with pytest.raises(RecipeError, match=rf"data\.options\.{next(iter(options))} = "):
         parse(Config, options, "data.options")
+
+
+@pytest.mark.parametrize("check", layout_contract.CHECKS, ids=lambda check: check.__name__)
+def test_it_keeps_the_contract_of_layouts(leaves: Path, check) -> None:
+    check(layout_contract.Example(class_folders, leaves, Config(), OPTIONS))

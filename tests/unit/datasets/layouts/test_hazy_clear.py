@@ -1,4 +1,4 @@
-"""Hazy and clear pictures: names of scenes, what is held out, the twelve samples of a pair, bad input."""
+"""Hazy and clear images: names of scenes, what is held out, the twelve samples of a pair, invalid input."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edgekd.core.errors import InputError, RecipeError
 from edgekd.core.schema import parse
 from edgekd.datasets.layouts import hazy_clear
 from edgekd.tasks import dehazing
+from tests.contract import layout_contract
 
 OPTIONS = {"size": 32, "window": 3, "box": 8}
 
@@ -27,7 +28,7 @@ def _scene(seed: int, *shape: int) -> np.ndarray:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three scenes of two hazes; haze is half the light, so that partners can be told."""
+    """Three scenes with two hazes each; haze halves the light, so that a test can tell which clear image belongs."""
     for scene in (2, 9, 10):
         clear = _scene(scene, 40, 48, 3)
         _save(tmp_path / "gt" / f"{scene}.png", clear)
@@ -38,10 +39,10 @@ def folder(tmp_path: Path) -> Path:
 
 def test_last_scenes_by_number_are_held_out_and_come_unresized(folder: Path) -> None:
     config = hazy_clear.Config(validation=1)
-    items = hazy_clear.validation([folder], config, OPTIONS)
+    items = list(hazy_clear.validation([folder], config, OPTIONS))
     assert [item.name for item in items] == ["10_1", "10_2"]
-    assert items[0].seen.shape == items[0].truth.shape == (40, 48, 3)
-    np.testing.assert_array_equal(items[0].seen, items[0].truth // 2 + 100)
+    assert items[0].image.shape == items[0].target.shape == (40, 48, 3)
+    np.testing.assert_array_equal(items[0].image, items[0].target // 2 + 100)
     training = hazy_clear.Training([folder], config, OPTIONS, seed=0)
     assert [pair.hazy.stem for pair in training.pairs] == ["2_1", "2_2", "9_1", "9_2"]
 
@@ -64,20 +65,21 @@ def test_named_folders_are_held_out_beside_all_scenes(folder: Path) -> None:
     assert len(hazy_clear.Training([folder], config, OPTIONS, seed=0).pairs) == 6
 
 
-def test_a_pass_is_a_permutation_of_twelve_samples_a_pair(folder: Path) -> None:
+def test_an_epoch_is_a_permutation_of_twelve_samples_per_pair(folder: Path) -> None:
     training = hazy_clear.Training([folder], hazy_clear.Config(validation=1), OPTIONS, seed=0)
     assert len(training) == 4 * 12
-    whole = {}
+    counts: dict[bytes, int] = {}
     for index in range(2 * len(training)):
         given, clear = training[index]
         assert given.shape == (4, 32, 32)
         assert clear.shape == (3, 32, 32)
         assert given.dtype == clear.dtype == np.float32
         key = given.tobytes()
-        whole[key] = whole.get(key, 0) + 1
-    # Whole pictures and their mirrors come back in the second pass, two levels alike here; crops are drawn anew.
-    assert sorted(whole.values(), reverse=True)[:4] == [4] * 4
-    assert max(sorted(whole.values(), reverse=True)[4:]) <= 2
+        counts[key] = counts.get(key, 0) + 1
+    # Whole images and their mirrors come again in the second epoch, with two equal hazes here; crops are drawn anew.
+    most_frequent = sorted(counts.values(), reverse=True)
+    assert most_frequent[:4] == [4] * 4
+    assert max(most_frequent[4:]) <= 2
 
 
 def test_a_sample_is_a_function_of_seed_and_index(folder: Path) -> None:
@@ -95,15 +97,15 @@ def test_whole_sample_is_the_tasks_own_preprocessing(folder: Path) -> None:
     assert len(training) == 4
     wanted = []
     for pair in training.pairs:
-        seen, truth = dehazing.fit(*pair.read(), (32, 32), OPTIONS)
-        wanted.append((dehazing.preprocess(seen, OPTIONS), dehazing.signed(truth)))
+        image, target = dehazing.fit(*pair.read(), (32, 32), OPTIONS)
+        wanted.append((dehazing.preprocess(image, OPTIONS), dehazing.signed(target)))
     for index in range(4):
         given, clear = training[index]
         assert any(np.array_equal(given, g) and np.array_equal(clear, c) for g, c in wanted)
 
 
 def test_crops_and_their_haze_map_are_cut_at_one_place(tmp_path: Path) -> None:
-    # The clear picture is a ramp, so that a crop shows where it was cut.
+    # The clear image is a ramp, so that a crop shows where it was cut.
     ramp = np.tile(np.linspace(0, 255, 32).astype(np.uint8)[None, :, None], (32, 1, 3))
     for scene in (1, 2):
         _save(tmp_path / "gt" / f"{scene}.png", ramp)
@@ -117,38 +119,38 @@ def test_crops_and_their_haze_map_are_cut_at_one_place(tmp_path: Path) -> None:
         np.testing.assert_allclose(given[:3], clear, atol=1e-6)
         first, last = sorted((float(clear[0, 0, 0]), float(clear[0, 0, -1])))
         spans.add(round(last - first, 1))
-        # The haze map depends on the column alone, and so on the ramp's value there: read it off the whole.
+        # The haze map depends on the column alone, and so on the ramp's value there: look it up in the whole one.
         wanted = np.interp(given[0, 16], whole[0, 16], whole[3, 16])
         np.testing.assert_allclose(given[3, 16], wanted, atol=0.05)
     assert spans == {2.0, 1.0}
 
 
 def test_memory_is_bounded(folder: Path) -> None:
-    training = hazy_clear.Training([folder], hazy_clear.Config(validation=1, memory_mib=0), OPTIONS, seed=0)
-    kept = hazy_clear.Training([folder], hazy_clear.Config(validation=1), OPTIONS, seed=0)
-    np.testing.assert_array_equal(training[7][0], kept[7][0])
-    assert not training._kept
-    assert len(kept._kept) == 1
+    uncached = hazy_clear.Training([folder], hazy_clear.Config(validation=1, memory_mib=0), OPTIONS, seed=0)
+    cached = hazy_clear.Training([folder], hazy_clear.Config(validation=1), OPTIONS, seed=0)
+    np.testing.assert_array_equal(uncached[7][0], cached[7][0])
+    assert not uncached._squares
+    assert len(cached._squares) == 1
 
 
-def test_border_is_cut_from_clear_pictures(folder: Path) -> None:
+def test_border_is_cut_from_clear_images(folder: Path) -> None:
     for scene in (2, 9, 10):
         _save(folder / "gt" / f"{scene}.png", np.pad(_scene(scene, 40, 48, 3), ((10, 10), (10, 10), (0, 0))))
-    item = hazy_clear.validation([folder], hazy_clear.Config(validation=1, border=10), OPTIONS)[0]
-    np.testing.assert_array_equal(item.seen, item.truth // 2 + 100)
+    item = next(hazy_clear.validation([folder], hazy_clear.Config(validation=1, border=10), OPTIONS))
+    np.testing.assert_array_equal(item.image, item.target // 2 + 100)
     with pytest.raises(InputError, match=r"10_1\.png is 48x40 and .*10\.png, less a border of 0, 68x60; equal sizes"):
-        hazy_clear.validation([folder], hazy_clear.Config(validation=1), OPTIONS)
+        list(hazy_clear.validation([folder], hazy_clear.Config(validation=1), OPTIONS))
 
 
-def test_hazy_picture_without_a_clear_one_is_refused(folder: Path) -> None:
+def test_hazy_image_without_a_clear_one_is_refused(folder: Path) -> None:
     _save(folder / "hazy" / "11_1.png", _scene(0, 32, 32, 3))
-    with pytest.raises(InputError, match=r"11_1\.png has no clear picture; .*11\.\* was expected"):
+    with pytest.raises(InputError, match=r"11_1\.png has no clear image; .*11\.\*"):
         hazy_clear.Training([folder], hazy_clear.Config(validation=1), OPTIONS, seed=0)
 
 
-def test_two_clear_pictures_of_a_scene_are_refused(folder: Path) -> None:
+def test_two_clear_images_of_a_scene_are_refused(folder: Path) -> None:
     _save(folder / "gt" / "9_b.png", _scene(0, 32, 32, 3))
-    with pytest.raises(InputError, match=r"both the clear picture of scene '9'"):
+    with pytest.raises(InputError, match=r"both the clear image of scene '9'"):
         hazy_clear.Training([folder], hazy_clear.Config(validation=1), OPTIONS, seed=0)
 
 
@@ -164,14 +166,14 @@ def test_too_few_scenes_to_hold_some_out_are_refused(folder: Path) -> None:
         hazy_clear.Training([folder], hazy_clear.Config(validation=3), OPTIONS, seed=0)
 
 
-def test_16_bit_pictures_are_refused_by_name(folder: Path) -> None:
+def test_16_bit_images_are_refused_by_name(folder: Path) -> None:
     _save(folder / "hazy" / "10_1.png", np.zeros((40, 48), np.uint16))
     with pytest.raises(InputError, match=r"10_1\.png has 16 bits"):
-        hazy_clear.validation([folder], hazy_clear.Config(validation=1), OPTIONS)
+        list(hazy_clear.validation([folder], hazy_clear.Config(validation=1), OPTIONS))
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"validation": 0}, "validation = 0"),
         ({"validation": -2}, "validation = -2"),
@@ -180,8 +182,8 @@ def test_16_bit_pictures_are_refused_by_name(folder: Path) -> None:
         ({"border": -1}, "border = -1"),
     ],
 )
-def test_options_that_mean_nothing_are_refused_by_name(options: dict, says: str) -> None:
-    with pytest.raises(RecipeError, match=says):
+def test_invalid_options_are_refused_by_name(options: dict, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         parse(hazy_clear.Config, options, "data.options")
 
 
@@ -190,7 +192,7 @@ def test_haze_that_is_drawn_anew_is_a_function_of_seed_and_index(folder: Path) -
         hazy_clear.Training([folder], hazy_clear.Config(validation=1, rehaze=share), OPTIONS, seed=5)
         for share in (0.0, 1.0, 1.0)
     )
-    for index in (0, 30):  # in passes one and two
+    for index in (0, 30):
         np.testing.assert_array_equal(first[index][0], again[index][0])
         np.testing.assert_array_equal(first[index][1], again[index][1])
         assert np.abs(first[index][0] - plain[index][0]).max() > 0.01
@@ -200,3 +202,8 @@ def test_haze_that_is_drawn_anew_is_a_function_of_seed_and_index(folder: Path) -
 def test_share_of_drawn_haze_has_bounds() -> None:
     with pytest.raises(RecipeError, match=r"rehaze = 1\.5; a share from 0 to 1"):
         hazy_clear.Config(rehaze=1.5)
+
+
+@pytest.mark.parametrize("check", layout_contract.CHECKS, ids=lambda check: check.__name__)
+def test_it_keeps_the_contract_of_layouts(folder: Path, check) -> None:
+    check(layout_contract.Example(hazy_clear, folder, hazy_clear.Config(validation=1), OPTIONS))

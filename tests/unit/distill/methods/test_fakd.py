@@ -1,4 +1,4 @@
-"""FAKD: affinities by hand, and that their gradient is alive."""
+"""FAKD: affinities computed by hand, and their gradient."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import math
 
 import pytest
 import torch
-from torch.nn import functional
 
 from edgekd.core.errors import RecipeError
-from edgekd.distill.method import Setting
 from edgekd.distill.methods import fakd
+from tests.unit.distill.loss_inputs import context_of, draw
 
 
-def taps(wide: int, seed: int, *, learns: bool = False):
-    generator = torch.Generator().manual_seed(seed)
-    shapes = {"output": (2, 3, 8, 8), "a": (2, wide, 4, 4), "b": (2, wide, 4, 4)}
-    return {k: torch.rand(v, generator=generator).requires_grad_(learns) for k, v in shapes.items()}
+def features(channels: int, seed: int, *, requires_grad: bool = False):
+    shapes = {"output": (2, 3, 8, 8), "a": (2, channels, 4, 4), "b": (2, channels, 4, 4)}
+    return draw(shapes, seed, requires_grad=requires_grad)
 
 
-def make(taps_s, taps_t, **options):
-    shapes = [{name: tuple(tap.shape) for name, tap in taps.items()} for taps in (taps_s, taps_t)]
-    return fakd.make_loss(fakd.Config(**options), Setting(functional.l1_loss, False, *shapes))
+def make(features_s, features_t, **options):
+    shapes_s, shapes_t = (
+        {name: tuple(value.shape) for name, value in side.items()} for side in (features_s, features_t)
+    )
+    return fakd.make_loss(fakd.Config(**options), context_of(shapes_s, shapes_t, "l1"))
 
 
 def test_affinity_is_the_cosine_between_pixels():
@@ -32,7 +32,7 @@ def test_affinity_is_the_cosine_between_pixels():
     torch.testing.assert_close(fakd.affinity(feature), expected)
 
 
-def test_golden_values():
+def test_terms_computed_by_hand():
     teacher = {"output": torch.zeros(1, 3, 2, 2), "a": torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]])}
     student = {"output": torch.full((1, 3, 2, 2), 0.5), "a": torch.tensor([[[[4.0, 4.0]]]])}
     terms = make(student, teacher)(student, teacher, torch.ones(1, 3, 2, 2), 0.0)
@@ -40,8 +40,8 @@ def test_golden_values():
     assert {name: term.item() for name, term in terms.items()} == {"task": 0.5, "teacher": 0.5, "affinity": 5.0}
 
 
-def test_taps_are_added_up():
-    student, teacher = taps(4, 0), taps(6, 1)
+def test_feature_layers_are_added_up():
+    student, teacher = features(4, 0), features(6, 1)
     both = make(student, teacher)(student, teacher, student["output"], 0.0)["affinity"]
     alone = 0.0
     for name in ("a", "b"):
@@ -50,43 +50,43 @@ def test_taps_are_added_up():
     assert both.item() == pytest.approx(alone)
 
 
-def test_equal_networks_cost_nothing():
-    teacher = taps(6, 1)
+def test_equal_networks_have_no_loss():
+    teacher = features(6, 1)
     terms = make(teacher, teacher)(teacher, teacher, teacher["output"], 0.0)
     assert [term.item() for term in terms.values()] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(("term", "reached"), [("teacher", {"output"}), ("affinity", {"a", "b"})])
-def test_the_gradient_is_alive_and_never_the_teachers(term, reached):
-    student, teacher = taps(4, 0, learns=True), taps(6, 1)
+def test_each_term_has_a_gradient_in_the_student_and_none_in_the_teacher(term, reached):
+    student, teacher = features(4, 0, requires_grad=True), features(6, 1)
     make(student, teacher)(student, teacher, torch.ones(2, 3, 8, 8), 0.0)[term].backward()
-    assert {name for name, tap in student.items() if tap.grad is not None and tap.grad.abs().sum() > 0} == reached
-    assert all(tap.grad is None for tap in teacher.values())
+    assert {name for name, value in student.items() if value.grad is not None and value.grad.abs().sum() > 0} == reached
+    assert all(value.grad is None for value in teacher.values())
 
 
-def test_a_black_feature_has_a_finite_gradient():
-    student, teacher = taps(4, 0, learns=True), taps(6, 1)
+def test_an_all_zero_feature_has_a_finite_gradient():
+    student, teacher = features(4, 0, requires_grad=True), features(6, 1)
     student["a"] = torch.zeros(2, 4, 4, 4, requires_grad=True)
     make(student, teacher)(student, teacher, torch.ones(2, 3, 8, 8), 0.0)["affinity"].backward()
     assert torch.isfinite(student["a"].grad).all()
 
 
 @pytest.mark.parametrize("name", ["task", "teacher", "affinity"])
-def test_each_term_switches_off(name):
-    student, teacher = taps(4, 0), taps(6, 1)
+def test_weight_0_removes_its_term(name):
+    student, teacher = features(4, 0), features(6, 1)
     terms = make(student, teacher, **{name: 0.0})(student, teacher, student["output"], 0.0)
     assert set(terms) == {"task", "teacher", "affinity"} - {name}
 
 
-def test_taps_of_other_sizes_are_refused():
-    student, teacher = taps(4, 0), taps(6, 1)
+def test_features_of_different_size_are_refused():
+    student, teacher = features(4, 0), features(6, 1)
     teacher["b"] = torch.rand(2, 6, 2, 4)
-    with pytest.raises(RecipeError, match=r"tap 'b' is \[2, 4, 4, 4\] in the student and \[2, 6, 2, 4\]"):
+    with pytest.raises(RecipeError, match=r"'b' is \[2, 4, 4, 4\] in the student and \[2, 6, 2, 4\]"):
         make(student, teacher)
     assert set(make(student, teacher, affinity=0.0)(student, teacher, student["output"], 0.0)) == {"task", "teacher"}
 
 
-def test_no_taps_are_refused():
+def test_no_feature_layers_are_refused():
     only = {"output": torch.rand(1, 3, 4, 4)}
-    with pytest.raises(RecipeError, match="found 0 taps"):
+    with pytest.raises(RecipeError, match="found 0 feature_layers"):
         make(only, only)

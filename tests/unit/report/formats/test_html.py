@@ -1,4 +1,4 @@
-"""The page: it carries its result, asks nobody for anything, and lets no text run."""
+"""The page: it carries its result, requests nothing, and lets no text become markup or script."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from edgekd.core.samples import Samples
+from edgekd.core.errors import InputError
+from edgekd.core.previews import Previews
 from edgekd.report.formats import html
 from edgekd.results.result import NodeTime, read_result
-from tests.unit.report.example_result import agreeing, bare, example, pictures
-
-EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>{{data}}\"'&"
+from tests.unit.report.example_result import agreeing, bare, example, previews, timed_stages
+from tests.unit.report.hostile_result import HOSTILE, hostile
 
 
 class Page(HTMLParser):
-    """Collects what a browser would see."""
+    """Collects the tags and texts of a page."""
 
     def __init__(self, text):
         super().__init__()
@@ -43,17 +44,7 @@ def embedded(text):
     return {**json.loads(found["data"]), "result": json.loads(found["result"])}
 
 
-def evil():
-    result = example()
-    candidates = tuple(replace(c, name=f"{EVIL}{i}", role=f"{EVIL}{c.role}") for i, c in enumerate(result.candidates))
-    engines = tuple(replace(e, candidate=EVIL, summary=EVIL, notice=EVIL) for e in result.engines)
-    conditions = replace(result.conditions, processor=EVIL)
-    return replace(
-        result, title=EVIL, candidates=candidates, engines=engines, conditions=conditions, steps=(EVIL,), notes=(EVIL,)
-    )
-
-
-def test_the_page_carries_the_result_it_was_drawn_from(tmp_path):
+def test_the_page_carries_the_result_it_was_made_from(tmp_path):
     path = tmp_path / "result.json"
     path.write_text(json.dumps(embedded(html.render(example()))["result"]))
     assert read_result(path).to_json() == example().to_json()
@@ -68,7 +59,7 @@ def test_figures_on_the_page_are_those_of_the_result():
 
 
 def test_nothing_is_fetched_and_only_the_pages_own_script_may_run():
-    text = html.render(example(), pictures())
+    text = html.render(example(), previews())
     assert not re.search(r"""(src|href|action)\s*=\s*["']?(https?:)?//""", text)
     assert "@import" not in text
     policy = next(a["content"] for t, a in Page(text).tags if a.get("http-equiv") == "Content-Security-Policy")
@@ -80,15 +71,15 @@ def test_nothing_is_fetched_and_only_the_pages_own_script_may_run():
 
 
 def test_no_text_of_a_result_becomes_markup():
-    plain, hostile = Page(html.render(example())), Page(html.render(evil()))
-    assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in plain.tags]
-    assert not any(name.startswith("on") for _, attributes in hostile.tags for name in attributes)
-    assert embedded(html.render(evil()))["result"]["title"] == EVIL
-    assert EVIL in "".join(hostile.text)
+    plain, found = Page(html.render(example())), Page(html.render(hostile()))
+    assert {tag for tag, _ in found.tags} == {tag for tag, _ in plain.tags}
+    assert not any(name.startswith("on") for _, attributes in found.tags for name in attributes)
+    assert embedded(html.render(hostile()))["result"]["title"] == HOSTILE
+    assert HOSTILE in "".join(found.text)
 
 
 def test_pictures_are_whole_and_captioned():
-    samples = embedded(html.render(example(), pictures()))["samples"]
+    samples = embedded(html.render(example(), previews()))["samples"]
     assert [sample["name"] for sample in samples] == ["cat", "cup"]
     shots = samples[1]["shots"]
     assert [shot["label"] for shot in shots][0::4] == ["bicubic", "original"]
@@ -97,64 +88,61 @@ def test_pictures_are_whole_and_captioned():
     assert shots[-1]["caption"] == ""
     data = base64.b64decode(shots[-1]["url"].removeprefix("data:image/png;base64,"))
     with Image.open(io.BytesIO(data)) as image:
-        np.testing.assert_array_equal(np.asarray(image), pictures().truth[1])
-    assert all(0 <= share <= 1 for share in samples[1]["look"])
+        np.testing.assert_array_equal(np.asarray(image), previews().target[1])
+    assert all(0 <= share <= 1 for share in samples[1]["focus"])
 
 
 def test_the_first_crop_is_where_the_pictures_differ():
-    given = pictures()
-    truth = np.zeros((1, 128, 128, 3), np.uint8)
-    changed = truth.copy()
+    target = np.zeros((1, 128, 128, 3), np.uint8)
+    changed = target.copy()
     changed[0, 96:128, 32:64] = 255
-    archive = replace(given, inputs={"bicubic": changed}, names=("one",), truth=truth)
-    assert embedded(html.render(example(), archive))["samples"][0]["look"] == [48 / 128, 112 / 128]
+    shown = replace(previews(), pictures={"bicubic": changed}, names=("one",), target=target)
+    assert embedded(html.render(example(), shown))["samples"][0]["focus"] == [48 / 128, 112 / 128]
 
 
 def test_sections_without_content_are_hidden():
     text = html.render(bare())
     assert text.count('<section class="drawn" hidden>') == 2
-    assert "Engines" not in text
-    assert html.render(example(), pictures()).count(" hidden>") == 0
+    assert "<h2>Engines" not in text
+    assert "Run time" not in text
+    assert html.render(example(), previews()).count(" hidden>") == 0
 
 
 def test_agreement_is_named_wherever_it_stands():
-    given = pictures()
-    shown = Samples(
-        {"input": given.truth, **{k: v for k, v in given.inputs.items() if k != "bicubic"}}, ("a", "b"), "t"
-    )
+    outputs = {label: array for label, array in previews().pictures.items() if label != "bicubic"}
+    shown = Previews({"input": previews().target, **outputs}, ("a", "b"), "test")
     text = html.render(agreeing(), shown)
     page, data = "".join(Page(text).text), embedded(text)
-    assert "Agreement with teacher/fp32, not accuracy, against latency and size" in page
+    assert "Agreement with teacher/fp32 (not accuracy)" in page
     assert "Accuracy against latency" not in page
     assert "agreement, mIoU %" in page
     assert data["metric"]["words"] == "mIoU agreement with teacher/fp32"
     assert data["metric"]["scale"] == 100
     sample = data["samples"][0]
-    assert sample["whole"] == 0  # the picture, not anybody's labels
+    assert sample["overview"] == 0  # the input, not labels
     captions = {shot["label"]: shot["caption"] for shot in sample["shots"]}
     assert captions["input"] == captions["teacher/fp32"] == ""
-    assert captions["student/fp32"] == "84.00 % mIoU agreement with teacher/fp32 of this picture"
+    assert captions["student/fp32"] == "84.00 % mIoU agreement with teacher/fp32 on this picture"
 
 
 def test_answers_in_words_stand_beside_the_picture():
-    seen = pictures().truth
-    said = {"teacher/fp32": (EVIL, "leaf 90 %"), "truth": ("leaf", "leaf")}
-    archive = Samples({"input": seen}, ("a", "b"), "t", texts=said)
-    text = html.render(replace(example(), primary_metric="top1"), archive)
+    texts = {"teacher/fp32": (HOSTILE, "leaf 90 %"), "target": ("leaf", "leaf")}
+    shown = Previews({"input": previews().target}, ("a", "b"), "test", texts=texts)
+    text = html.render(replace(example(), primary_metric="top1"), shown)
     first, second = embedded(text)["samples"]
     assert [shot["label"] for shot in first["shots"]] == ["input"]
-    assert first["answers"] == [["teacher/fp32", EVIL], ["truth", "leaf"]]
+    assert first["answers"] == [["teacher/fp32", HOSTILE], ["target", "leaf"]]
     assert second["answers"][0] == ["teacher/fp32", "leaf 90 %"]
     assert "<img" not in text.partition('id="data"')[2]
 
 
 def test_the_colours_have_a_legend():
-    archive = replace(pictures(), legend=((EVIL, (255, 0, 64)),))
-    assert embedded(html.render(example(), archive))["legend"] == [{"name": EVIL, "colour": "rgb(255, 0, 64)"}]
-    assert embedded(html.render(example(), pictures()))["legend"] == []
+    shown = replace(previews(), legend=((HOSTILE, (255, 0, 64)),))
+    assert embedded(html.render(example(), shown))["legend"] == [{"name": HOSTILE, "colour": "rgb(255, 0, 64)"}]
+    assert embedded(html.render(example(), previews()))["legend"] == []
 
 
-def test_time_per_node_stands_without_any_script():
+def test_time_per_node_needs_no_script():
     nodes = tuple(NodeTime(f"<b>node {i}", "Conv", 2.0 - i / 10, 0.01) for i in range(18))
     first, *others = example().candidates
     page = html.render(example(candidates=(replace(first, nodes=nodes), *others)))
@@ -166,3 +154,58 @@ def test_time_per_node_stands_without_any_script():
     assert f"profiled sum {sum(node.median_ms for node in nodes):.1f} ms, measured" in section
     assert "profiling on" in section
     assert "Time per node" not in html.render(example())
+
+
+def test_the_runs_time_is_a_section():
+    (section,) = re.findall(r'<section class="stages">.*?</section>', html.render(timed_stages()))
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", section)
+    assert cells[:3] == ["distill", "90.0", "60 %"]
+    assert cells[-3:] == ["total", "150.0", ""]
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        (lambda text: text.replace("a busy machine", "a busy machine <&>"), True),
+        (lambda text: text.replace(": ", ":  "), True),
+        (lambda text: text.replace("a busy machine", "\\u003c"), False),  # the page's own escape would be undone
+        (lambda text: text.replace("\n", "\r\n"), False),  # a browser makes "\n" of it
+        (lambda text: text.replace("37.9", "NaN", 1), False),  # JSON.parse refuses it
+    ],
+    ids=["markup", "spacing", "escape", "line ends", "nan"],
+)
+def test_the_file_is_carried_to_the_byte_where_a_browser_can_read_it(tmp_path, change, kept):
+    path = tmp_path / "result.json"
+    path.write_bytes(change(example().to_json()).encode())
+    (text,) = re.findall(r'id="result">(.*?)</script>', html.render_file(path), re.DOTALL)
+    carried = re.sub(r"\\u00(3c|3e|26)", lambda match: bytes.fromhex(match[1]).decode(), text).encode()
+    assert (carried == path.read_bytes()) is kept
+    assert json.loads(text)["title"] == example().title
+
+
+def test_a_result_of_several_processes_says_so():
+    first = example().candidates[0]
+    result = example(candidates=(replace(first, runs=first.runs * 3),))
+    assert "180 in 36 blocks, 3 processes" in "".join(Page(html.render(result)).text)
+
+
+def test_recorded_conditions_that_are_unknown_are_called_unavailable():
+    texts = Page(html.render(example())).text
+    assert texts[texts.index("governor") + 1] == "unavailable"
+    assert texts[texts.index("gpu_timing") + 1] == "unavailable"
+
+
+def test_the_previews_beside_a_result_are_shown(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text(example().to_json())
+    assert embedded(html.render_file(path))["samples"] == []
+    previews().save(tmp_path / "pictures.npz")
+    assert html.render_file(path).partition('id="data"')[2].count("data:image/png") == 10  # two samples, five versions
+
+
+def test_broken_previews_are_refused(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text(example().to_json())
+    (tmp_path / "pictures.npz").write_bytes(b"no archive")
+    with pytest.raises(InputError, match=r"pictures\.npz"):
+        html.render_file(path)
