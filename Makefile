@@ -1,5 +1,5 @@
 # make demo: the main job, from the shipped weights.  make test: every test that this machine can run, on all cores;
-# those marked alone measure this machine, and run after the others, one by one.
+# those in tests/alone measure this machine, and run after the others, one by one.
 # Both make .venv first. Any other interpreter: make demo PYTHON=/path/to/python3.11
 PYTHON ?= python3
 VENV := .venv
@@ -20,14 +20,14 @@ demo: $(VENV)/.compile  ## teacher and student through every stage, from the shi
 	$(BIN)/edgekd run models/$(PAIR) -o runs/$(PAIR)
 
 test: $(VENV)/.dev  ## all tests; those that need a GPU or a board are skipped by name, with the reason
-	$(PYTEST) -q -rs --no-fold-skipped -n auto --dist loadfile --no-loadscope-reorder -m "not alone" $(COVERAGE)
-	$(PYTEST) -q -rs --no-fold-skipped -m alone $(COVERAGE) $(if $(COVERAGE),--cov-append)
+	$(PYTEST) -q -rs --no-fold-skipped -n auto --dist loadfile --no-loadscope-reorder --ignore tests/alone $(COVERAGE)
+	$(PYTEST) -q -rs --no-fold-skipped tests/alone $(COVERAGE) $(if $(COVERAGE),--cov-append)
 
 cover: COVERAGE := --cov --cov-report=term:skip-covered
 cover: test  ## the same, and which branches no test has taken
 
 quick: $(VENV)/.dev  ## unit tests and fences only, without those that measure
-	$(PYTEST) -q -n auto -m "not alone" tests/unit tests/fence
+	$(PYTEST) -q -n auto tests/unit tests/fence
 
 lint: $(VENV)/.dev  ## ruff
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ import numpy as np
 
 from edgekd import __version__
 from edgekd.bench import paired, suite
+from edgekd.bench.plan import plan_of
 from edgekd.core import family, units
 from edgekd.core.artifact import Artifact, publish, read_artifact
 from edgekd.core.config import BenchConfig
@@ -67,7 +68,7 @@ def selftest() -> BenchmarkResult:
         engine = build.run(onnx, "null", Path(folder) / "selftest.engine", threads=1)
         result_path = Path(folder) / "result.json"
         config = BenchConfig("null", processes=1, min_rounds=2, block_ms=1.0, warmup_ms=1.0, threads=1, energy_s=0.0)
-        candidates, plan = suite.plan_of([read_artifact(engine.path)], config, title="selftest")
+        candidates, plan = plan_of([read_artifact(engine.path)], config, title="selftest")
         artifact = suite.run(candidates, plan, result_path, QuietReporter())
         result = read_result(result_path)
         if read_artifact(result_path) != artifact or len(result.candidates) != 1:
@@ -105,7 +106,7 @@ def _bench_verb(options: argparse.Namespace) -> tuple[Any, str]:
     engines = [read_artifact(path) for path in options.engines]
     samples = SampleArchive(options.samples) if options.samples else None
     config = BenchConfig(threads=options.threads, budget_s=options.budget_s)
-    candidates, plan = suite.plan_of(engines, config, samples, options.title)
+    candidates, plan = plan_of(engines, config, samples, options.title)
     suite.run(candidates, plan, options.output, JsonReporter())
     rows = read_result(options.output).candidates
     answer = {"result": str(options.output), "p50_ms": {row.name: row.percentile_ms(50) for row in rows}}

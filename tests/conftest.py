@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their folder, so that nobody forgets to."""
     for item in items:
-        for folder in ("gpu", "board"):
+        for folder in ("alone", "gpu", "board"):
             if folder in item.path.relative_to(ROOT).parts:
                 item.add_marker(folder)
 

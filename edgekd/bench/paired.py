@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgekd.bench import suite
 from edgekd.bench.candidate import Candidate, backend_of, candidates_of
-from edgekd.bench.suite import BenchPlan
+from edgekd.bench.plan import BenchPlan
 from edgekd.core.artifact import Artifact
 from edgekd.core.config import BenchConfig
 from edgekd.core.errors import MachineError

@@ -245,7 +245,7 @@ class BenchConfig:
         block_ms: Length of one candidate's block; it has at least ``min_iterations`` inferences.
         min_iterations: See ``block_ms``.
         warmup_ms: Shortest warm-up of a candidate in a process. It continues until the latency is steady, at most for
-            ten times as long or six windows of two inferences.
+            ten times as long or six inferences, whichever is longer.
         budget_s: For all processes together. No round starts after it is used up, but each process runs two.
         threads: Intra-op threads of a CPU backend; 0 uses every core.
         scenario: What one timed query is, by MLPerf's names: see ``bench/scenarios.py``.
@@ -265,7 +265,7 @@ class BenchConfig:
     min_rounds: int = 6
     ci_half_width: float = 0.01
     block_ms: float = 50.0
-    min_iterations: int = 2
+    min_iterations: int = 1
     warmup_ms: float = 100.0
     budget_s: float = 60.0
     threads: int = 0

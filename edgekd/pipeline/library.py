@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgekd.bench import paired, suite
+from edgekd.bench.plan import plan_of
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, manifest_path, read_artifact
 from edgekd.core.config import Recipe
@@ -268,7 +269,7 @@ def bench(
     """
     artifacts = [engine_artifact(engine) for engine in engines]
     config = recipe_from({}, overrides).bench
-    candidates, plan = suite.plan_of(artifacts, config, samples_of(samples))
+    candidates, plan = plan_of(artifacts, config, samples_of(samples))
     suite.run(candidates, plan, Path(out), reporter or QuietReporter())
     return read_result(Path(out))
 

@@ -9,8 +9,8 @@
                                                int8
 
 Stages whose inputs have not changed are skipped: the file is whole, and its manifest names the same parents,
-configuration and library versions. Heavy stages are imported by name, and only when one has to run: a run with nothing
-to do imports neither torch nor onnx.
+configuration and library versions. Stages are imported by name, and only when one has to run: a run with nothing to do
+imports neither torch nor onnx, nor what measures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgekd import __version__
-from edgekd.bench import suite
+from edgekd.bench import plan as bench_plan
 from edgekd.bench.candidate import Candidate, candidates_of
 from edgekd.core import family, provenance
 from edgekd.core.artifact import Artifact, current, locked, publish, sha256_of, write_atomic
@@ -295,7 +295,7 @@ def _build(current_run: PipelineRun, name: str, onnx: Artifact) -> Artifact | No
 def _measure(current_run: PipelineRun) -> RunResult:
     """Time and score every engine that can run here, then write the result and the page."""
     job, out = current_run.job, current_run.job.out / "result.json"
-    plan = suite.BenchPlan(
+    plan = bench_plan.BenchPlan(
         job.title,
         job.recipe.bench,
         feeds=current_run.samples.get("calibration"),
@@ -306,8 +306,13 @@ def _measure(current_run: PipelineRun) -> RunResult:
         stage_seconds=current_run.stage_seconds(),
     )
     candidates, reporter = current_run.candidates, current_run.reporter
-    made_by = suite.provenance(candidates, plan)
-    result = current_run.stage("bench", out, made_by, lambda: suite.run(candidates, plan, out, reporter))
+    made_by = bench_plan.provenance(candidates, plan)
+    result = current_run.stage(
+        "bench",
+        out,
+        made_by,
+        lambda: family.load_module("edgekd.bench.suite").run(candidates, plan, out, reporter),
+    )
     page = job.out / "report.html"
     page_by = Provenance("report", (result.sha256,), "", {"edgekd": __version__})
 

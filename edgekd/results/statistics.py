@@ -137,6 +137,7 @@ def _bootstrap(raw_processes: tuple[bytes, ...], center: Center) -> Estimate:
     return Estimate(value, low, high)
 
 
+@functools.lru_cache(maxsize=256)
 def t_quantile(p: float, freedom: int) -> float:
     """Return the ``p``-quantile (0.5 < p < 1) of Student's t with ``freedom`` degrees of freedom, 1 or more."""
     low, high = 0.0, 1.0
@@ -151,8 +152,18 @@ def t_quantile(p: float, freedom: int) -> float:
 def _redrawn(blocks: FloatArray, center: Center, rng: np.random.Generator) -> FloatArray:
     """Resample one process's blocks: (blocks,) → (resamples,) centers."""
     n = len(blocks)
-    drawn = [center(blocks[rng.integers(0, n, size=(rows, n))], axis=1) for rows in _chunks(_RESAMPLES, n)]
+    drawn = [_row_centers(blocks[rng.integers(0, n, size=(rows, n))], center) for rows in _chunks(_RESAMPLES, n)]
     return np.concatenate(drawn)
+
+
+def _row_centers(rows: FloatArray, center: Center) -> FloatArray:
+    """Return the center of each row: (rows, n) → (rows,). Sorts ``rows`` in place."""
+    if center is not np.median:
+        return np.asarray(center(rows, axis=1))
+    # Equal to np.median, which takes four times as long on many short rows.
+    rows.sort(axis=1)
+    n = rows.shape[1]
+    return (rows[:, (n - 1) // 2] + rows[:, n // 2]) / 2
 
 
 def _chunks(total: int, width: int) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from edgekd.bench import energy, suite
 from edgekd.bench.candidate import Candidate
 from edgekd.bench.energy import Series, measure, unwrapped, window_of
-from edgekd.core.clock import CLOCK
+from edgekd.bench.plan import BenchPlan
 from edgekd.core.config import BenchConfig
 from edgekd.core.errors import MachineError
 from edgekd.core.reporter import QuietReporter
@@ -21,40 +21,11 @@ from edgekd.machine import power
 from edgekd.results.energy import Energy, EnergyWindow
 from edgekd.results.result import read_result
 from tests.unit.bench.engines import candidate, null_engine
+from tests.unit.bench.simulated_sensor import S, Simulated, simulate
 from tests.unit.machine.boards.trees import lay_out, write
 
-# Real engines are timed, or a sensor is read on time.
-pytestmark = pytest.mark.alone
-
-S = 1_000_000_000
 FEEDS = {"x": np.zeros((1, 4), np.float32)}
 CONFIG = BenchConfig("null", processes=2, threads=1, energy_s=0.2)
-
-
-@dataclass
-class Simulated:
-    """A sensor whose power, or counter, is a function of the clock."""
-
-    watts: float = 10.0
-    is_counter: bool = False
-    fails_after: int = 10**9
-    rails: tuple[str, ...] = ("VDD_IN", "VDD_SOC")
-    total: tuple[str, ...] = ("VDD_IN",)
-    description: str = "a simulated sensor"
-    steps: tuple[float, ...] = (0.0, 0.0)
-    range_j: tuple[float, ...] = (300.0, 300.0)
-    refresh_s: float = 0.002
-    reads: list[int] = field(default_factory=list)
-
-    def read(self) -> tuple[float, ...]:
-        self.reads.append(CLOCK())
-        if len(self.reads) > self.fails_after:
-            raise OSError("the I2C bus does not answer")
-        now = self.watts * self.reads[-1] / S % 300.0 if self.is_counter else self.watts
-        return now, now / 2
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 def series(power, times_s) -> Series:
@@ -139,26 +110,6 @@ def pair(engine, tmp_path) -> list[Candidate]:
 QUIET = QuietReporter()
 
 
-def simulate(monkeypatch, source: Simulated) -> Simulated:
-    monkeypatch.setattr(energy, "open_sensor", lambda device, root: ("simulated", source))
-    return source
-
-
-@pytest.mark.parametrize(("counts", "off"), [(False, 1e-9), (True, 0.5)])
-def test_fresh_processes_run_while_the_sensor_is_read(pair, monkeypatch, counts, off):
-    """Real processes, a real clock; the sensor is simulated: 10 W whatever happens. A busy machine reads it late."""
-    simulate(monkeypatch, Simulated(is_counter=counts))
-    found = measure(pair, CONFIG, QUIET)
-    assert found.reason == ""
-    for name in "ab":
-        mine = found.by_key[name]
-        assert (mine.sensor, mine.description, len(mine.windows)) == ("simulated", "a simulated sensor", 2)
-        assert mine.watts == pytest.approx(10.0, rel=off)
-        assert mine.idle_watts == pytest.approx(10.0, rel=off)
-        assert all(w.inferences > 10 and w.busy_s >= 0.2 and w.idle_s >= 0.1 for w in mine.windows)
-        assert float(np.mean(mine.above_idle_mj)) == pytest.approx(0.0, abs=off * float(np.mean(mine.mj)))
-
-
 def test_a_sensor_that_goes_while_the_engine_runs_gives_no_figure(pair, monkeypatch):
     simulate(monkeypatch, Simulated(fails_after=5))
     found = measure(pair[:1], CONFIG, QUIET)
@@ -229,7 +180,7 @@ def test_a_bench_stores_energy_with_its_candidate(engine, monkeypatch, tmp_path)
     simulate(monkeypatch, Simulated())
     reporter = Messages()
     config = replace(CONFIG, processes=1, min_rounds=2, block_ms=1.0, warmup_ms=1.0)
-    candidates, plan = [Candidate("model/fp32", engine, "ab" * 32)], suite.BenchPlan("energy", config)
+    candidates, plan = [Candidate("model/fp32", engine, "ab" * 32)], BenchPlan("energy", config)
     made = suite.run(candidates, plan, tmp_path / "result.json", reporter)
     result = read_result(tmp_path / "result.json")
     assert result.candidates[0].energy.watts == pytest.approx(10.0)

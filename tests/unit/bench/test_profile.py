@@ -10,6 +10,7 @@ import pytest
 from edgekd.backends.onnxruntime import BACKEND
 from edgekd.bench import profile, suite
 from edgekd.bench.candidate import Candidate
+from edgekd.bench.plan import BenchPlan
 from edgekd.core.artifact import read_artifact
 from edgekd.core.protocols import NodeRuns
 from edgekd.core.reporter import QuietReporter
@@ -84,7 +85,7 @@ def test_a_row_has_nodes_or_a_note(engine, tmp_path):
     quick = replace(QUICK, backend="onnxruntime", processes=1)
     candidates = [Candidate("a/fp32", engine, "ab" * 32)]
     for times_nodes in (True, False):
-        plan, out = suite.BenchPlan("net", quick, times_nodes=times_nodes), tmp_path / f"{times_nodes}.json"
+        plan, out = BenchPlan("net", quick, times_nodes=times_nodes), tmp_path / f"{times_nodes}.json"
         suite.run(candidates, plan, out, QuietReporter())
         (row,) = read_result(out).candidates
         assert bool(row.nodes) == times_nodes

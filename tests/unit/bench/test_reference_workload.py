@@ -12,6 +12,7 @@ import pytest
 from benchmarks.reference_workload import model
 from edgekd.bench import reference_workload, suite
 from edgekd.bench.candidate import Candidate
+from edgekd.bench.plan import BenchPlan
 from edgekd.core.artifact import sha256_of
 from edgekd.core.family import load
 from edgekd.core.reporter import QuietReporter
@@ -41,7 +42,7 @@ def test_it_computes_something(tmp_path):
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_result_has_its_runs_beside_every_candidates(tmp_path, wanted):
     engine = null_engine(tmp_path, (TensorSpec("x", (1, 4), "float32"),))
-    plan = suite.BenchPlan("net", replace(QUICK, reference_workload=wanted))
+    plan = BenchPlan("net", replace(QUICK, reference_workload=wanted))
     suite.run([Candidate("net/fp32", engine, "ab" * 32)], plan, tmp_path / "result.json", QuietReporter())
     result = read_result(tmp_path / "result.json")
     assert [row.name for row in result.candidates] == ["net/fp32"]

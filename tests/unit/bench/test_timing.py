@@ -24,9 +24,9 @@ def test_rounds_run_in_balanced_order():
 
 def test_raw_nanoseconds_are_kept_block_by_block():
     clock = FakeClock()
-    candidates = {"a": clock.inference("a", 9, *[1.5] * 4, 1, 1, 2, 3)}
+    candidates = {"a": clock.inference("a", 9, *[1.5] * 2, 1, 1, 2, 3)}
     runs = measure(candidates, config(min_rounds=2, ci_half_width=9), clock=clock.read)
-    assert runs["a"].warmup_iterations == 5
+    assert runs["a"].warmup_iterations == 3
     assert runs["a"].blocks_ns == ((1 * MS, 1 * MS), (2 * MS, 3 * MS))
 
 
@@ -55,6 +55,14 @@ def test_warm_up_goes_on_until_latency_is_steady():
     assert run.is_steady
     assert run.warmup_iterations > 30
     assert {ns for block in run.blocks_ns for ns in block} == {round(0.8 * MS)}
+
+
+@pytest.mark.parametrize(("change", "warmups"), [(1.04, 3), (0.96, 3), (0.94, 7), (1.06, 7)])
+def test_single_inferences_of_a_slow_network_may_lie_five_percent_apart(change, warmups):
+    clock = FakeClock()
+    latencies_ms = [300.0 * change**n for n in range(20)]
+    run = measure({"a": clock.inference("a", *latencies_ms)}, config(warmup_ms=100.0), clock=clock.read)["a"]
+    assert (run.warmup_iterations, run.is_steady) == (warmups, warmups == 3)
 
 
 def test_latency_that_never_settles_is_marked():

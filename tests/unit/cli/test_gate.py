@@ -20,9 +20,6 @@ from tests.pipeline.tiny import tiny_onnx
 from tests.unit.report.example_result import CONDITIONS, candidate, example
 from tests.unit.results.timed_candidates import beside, timed
 
-# Real engines are timed, or a sensor is read on time.
-pytestmark = pytest.mark.alone
-
 QUICK = ["--set", "bench.min_rounds=2", "--set", "bench.block_ms=0.5", "--set", "bench.warmup_ms=0.5"]
 QUICK += ["--set", "bench.ci_half_width=9", "-q"]
 REFERENCE = "bench.reference_workload=true"
