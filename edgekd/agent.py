@@ -24,7 +24,7 @@ from edgekd import __version__
 from edgekd.bench import paired, suite
 from edgekd.bench.plan import plan_of
 from edgekd.core import family, units
-from edgekd.core.artifact import Artifact, publish, read_artifact
+from edgekd.core.artifact import Artifact, publish, read_artifact, sha256_of
 from edgekd.core.config import BenchConfig
 from edgekd.core.errors import EXIT_BUG, EXIT_INTERRUPTED, EdgeKDError, IntegrityError
 from edgekd.core.reporter import JsonReporter, QuietReporter
@@ -119,8 +119,15 @@ def _gate_verb(options: argparse.Namespace) -> tuple[Any, str]:
     limits = gate.Limits(latency=options.latency)
     samples = SampleArchive(options.samples) if options.samples else None
     config = dataclasses.replace(paired.CONFIG, threads=options.threads, budget_s=options.budget_s)
-    verdict = paired.run(engines, limits, config, options.output, JsonReporter(), samples)
-    answer = {"status": verdict.status, "exit_code": verdict.exit_code, "result": str(options.output)}
+    raw_result = options.output.with_suffix(".result.json")
+    verdict = paired.run(engines, limits, config, raw_result, JsonReporter(), samples)
+    gate.publish_verdict(verdict, options.output, [sha256_of(raw_result)])
+    answer = {
+        "status": verdict.status,
+        "exit_code": verdict.exit_code,
+        "verdict": str(options.output),
+        "result": str(raw_result),
+    }
     return answer, f"{options.output}: {verdict.status}"
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgekd.core import family
 from edgekd.core.errors import InputError
 from edgekd.core.reporter import QuietReporter, Reporter, StageState
 
@@ -32,7 +33,11 @@ Samples = Annotated[
 ]
 Reports = Annotated[
     list[str] | None,
-    typer.Option("--report", metavar="FORMAT=PATH", help="Also write a report in this format. Repeatable."),
+    typer.Option(
+        "--report",
+        metavar="FORMAT=PATH",
+        help=f"Write a report in this format: {', '.join(family.names('report.formats'))}. Repeatable.",
+    ),
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]

@@ -43,8 +43,7 @@ def command(
     """Judge a new engine by the accepted one: pass, regress (exit 1) or inconclusive (exit 4).
 
     With --against, both are timed interleaved, so that noise and drift affect both, with up to three interim analyses
-    while the verdict is inconclusive. With --baseline, a result is judged by a recorded one. --report takes terminal,
-    markdown, junit, sarif and github.
+    while the verdict is inconclusive. With --baseline, a result is judged by a recorded one.
     """
     accepted = against or baseline
     if accepted is None or (against and baseline):

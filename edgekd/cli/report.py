@@ -23,11 +23,7 @@ def command(
     report: Reports = None,
     candidate: Annotated[str | None, typer.Option("--candidate", help="Of a result: this candidate only.")] = None,
 ) -> None:
-    """Print a result or a verdict, or write it with --report FORMAT=PATH.
-
-    Formats of a result: terminal, markdown, html; and bencher, benchstat, action_benchmark, trtexec_times,
-    trtexec_profile for other tools. Of a verdict: terminal, markdown, junit, sarif, github.
-    """
+    """Print a result or a verdict, or write it with --report FORMAT=PATH."""
     found = library.load(file)
     if not isinstance(found, (BenchmarkResult, Verdict)):
         raise InputError(f"{file} is neither a result nor a verdict; give the result.json of a run")

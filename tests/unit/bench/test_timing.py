@@ -77,15 +77,15 @@ def test_latency_that_never_settles_is_marked():
 def test_rounds_go_on_until_the_ratio_is_narrow():
     scatter = [1.0 + 0.1 * ((n * 7) % 5 - 2) for n in range(4000)]
     rounds = []
-    for width in (0.1, 0.03, 0.01):
+    for width in (0.2, 0.1, 0.03):
         clock = FakeClock()
         candidates = {"a": clock.inference("a", 1.0), "b": clock.inference("b", *scatter)}
         runs = measure(candidates, config(ci_half_width=width, block_ms=1.0), clock=clock.read)
         assert len(runs["a"].blocks_ns) == len(runs["b"].blocks_ns)
         rounds.append(len(runs["b"].blocks_ns))
     assert rounds[0] < rounds[1] < rounds[2]
-    # 95 % of a median's standard error, 1.96 * 1.25 * 0.15 / sqrt(rounds), is a hundredth.
-    assert 1000 < rounds[2] < 2000
+    # 95 % of a median's standard error, 1.96 * 1.25 * 0.15 / sqrt(rounds), is three hundredths.
+    assert 110 < rounds[2] < 220
 
 
 def test_rounds_do_not_wait_for_the_reference_workload():
@@ -106,7 +106,7 @@ def test_processes_share_the_width():
     for processes in (1, 4):
         clock = FakeClock()
         candidates = {"a": clock.inference("a", 1.0), "b": clock.inference("b", *scatter)}
-        runs = measure(candidates, config(ci_half_width=0.02, block_ms=1.0, processes=processes), clock=clock.read)
+        runs = measure(candidates, config(ci_half_width=0.05, block_ms=1.0, processes=processes), clock=clock.read)
         rounds.append(len(runs["b"].blocks_ns))
     assert rounds[0] == pytest.approx(4 * rounds[1], rel=0.1)
 
