@@ -46,7 +46,7 @@ def split(
     if len(session.inputs) != 1 or len(session.outputs) != 1:
         counts = f"{len(session.inputs)} inputs and {len(session.outputs)} outputs"
         raise InputError(f"the engine has {counts}; one of each was expected, to feed it an image")
-    task = task_view(cast("Task", family.load("tasks", network.task)), network.includes_preprocessing)
+    task = task_view(cast("Task", family.load("tasks", network.task)), network.includes_preprocessing, network.input)
     options: Mapping[str, Any] = network.task_options
     (input_spec,), (output_spec,) = session.inputs, session.outputs
 

@@ -89,7 +89,7 @@ class _Run:
         has_target: bool,
     ) -> None:
         self._sessions, self._task, self._options, self._has_target = sessions, task, options, has_target
-        self._views = {c.key: task_view(task, c.network.includes_preprocessing) for c in candidates}
+        self._views = {c.key: task_view(task, c.network.includes_preprocessing, c.network.input) for c in candidates}
         self.scorers = {c.key: Scorer(task, options, agreement=not has_target) for c in candidates}
         self.baseline = Scorer(task, options) if has_target and isinstance(task, HasBaseline) else None
         self.kept_samples: list[Sample] = []

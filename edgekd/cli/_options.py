@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,10 +43,78 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to wr
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print everything that each stage found.")]
-Module = Annotated[
+Model = Annotated[
     str | None,
-    typer.Option("--module", metavar="PACKAGE.MODULE:CALLABLE", help="Which network a lone checkpoint belongs to."),
+    typer.Option(
+        "--model",
+        metavar="WHERE:NAME",
+        help="What builds the network of a lone checkpoint: timm:NAME, torchvision:NAME, path.py:function or "
+        "package.module:function, each with ?argument=value.",
+    ),
 ]
+InputSize = Annotated[
+    str | None, typer.Option("--input-size", metavar="HxW", help="Of the network's input, like 224 or 480x640.")
+]
+Mean = Annotated[str | None, typer.Option("--mean", help="Of each channel, like 0.485,0.456,0.406.")]
+Std = Annotated[str | None, typer.Option("--std", help="Of each channel, like 0.229,0.224,0.225.")]
+Scale = Annotated[float | None, typer.Option("--scale", help="What a white pixel is fed as: 1 or 255.")]
+Channels = Annotated[str | None, typer.Option("--channels", metavar="rgb|bgr", help="Their order.")]
+Layout = Annotated[str | None, typer.Option("--layout", metavar="nchw|nhwc", help="Order of the axes.")]
+Resize = Annotated[
+    str | None,
+    typer.Option("--resize", metavar="letterbox|stretch|crop", help="How images are brought to the input's size."),
+]
+TaskName = Annotated[str | None, typer.Option("--task", help="What the network is for, like classification.")]
+Classes = Annotated[
+    Path | None, typer.Option("--classes", metavar="FILE", help="Names of the classes, one a line, in output order.")
+]
+
+
+def network_overrides(given: Mapping[str, Any], task: str | None = None, classes: Path | None = None) -> list[str]:
+    """Return the options of a network of the user's own as recipe overrides.
+
+    Args:
+        given: Key of ``[input]`` → what was typed, None where nothing was.
+        task: ``--task``.
+        classes: ``--classes``.
+
+    Raises:
+        InputError: One of them has the wrong form, or the file cannot be read.
+    """
+    found = [] if task is None else [f"pair.task={json.dumps(task)}"]
+    for key, value in given.items():
+        if value is None:
+            continue
+        if key == "size":
+            value = _sides(str(value))
+        elif key in ("mean", "std"):
+            value = _numbers(key, str(value))
+        found.append(f"input.{key}={json.dumps(value)}")
+    if classes is not None:
+        found.append(f"task.classes={json.dumps(_lines(classes), ensure_ascii=False)}")
+    return found
+
+
+def _sides(text: str) -> list[int]:
+    sides = text.lower().split("x")
+    if not 1 <= len(sides) <= 2 or not all(side.isascii() and side.isdigit() and len(side) < 10 for side in sides):
+        raise InputError(f"--input-size {text!r}; HEIGHTxWIDTH in pixels was expected, like 480x640 or 224")
+    return [int(sides[0]), int(sides[-1])]
+
+
+def _numbers(key: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as err:
+        raise InputError(f"--{key} {text!r}; one number, or three with commas between them, was expected") from err
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as err:
+        raise InputError(f"cannot read {path} ({err}); a text file with one class name a line was expected") from err
+    return [name for name in names if name]
 
 
 class TerminalReporter:

@@ -7,27 +7,54 @@ from typing import Annotated
 
 import typer
 
-from edgekd.cli._options import CalibrationImages, Json, Module, Quiet, Sets, print_json, reporter
+from edgekd.cli._options import (
+    CalibrationImages,
+    Channels,
+    InputSize,
+    Json,
+    Layout,
+    Mean,
+    Model,
+    Quiet,
+    Resize,
+    Scale,
+    Sets,
+    Std,
+    network_overrides,
+    print_json,
+    reporter,
+)
 from edgekd.pipeline import library
 
 
 def command(
-    source: Annotated[str, typer.Argument(help="A pair (folder or name), or a checkpoint with --module.")],
+    source: Annotated[str, typer.Argument(help="A pair (folder or name), or a checkpoint with --model.")],
     role: Annotated[str, typer.Option("--role", help="Which network of a pair.")] = "student",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; runs/<pair>.")] = None,
     set_: Sets = None,
     calibration_images: CalibrationImages = None,
-    module: Module = None,
+    model: Model = None,
+    input_size: InputSize = None,
+    mean: Mean = None,
+    std: Std = None,
+    scale: Scale = None,
+    channels: Channels = None,
+    layout: Layout = None,
+    resize: Resize = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Export a checkpoint to ONNX, and check that it gives the same numbers."""
+    contract = {
+        "size": input_size, "mean": mean, "std": std, "scale": scale, "channels": channels, "layout": layout,
+        "resize": resize,
+    }  # fmt: skip
     made = library.export(
         source,
         role,
         output,
-        overrides=set_ or (),
-        module=module,
+        overrides=[*network_overrides(contract), *(set_ or ())],
+        model=model,
         calibration_images=calibration_images,
         reporter=reporter(quiet),
     )

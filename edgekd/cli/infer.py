@@ -35,7 +35,7 @@ def command(
     if network is None or not network.task:
         raise InputError(f"the task of {engine} is unknown; build it from a pair, whose recipe names the task")
     member: Any = family.load("tasks", network.task)
-    task = task_view(member, network.includes_preprocessing)
+    task = task_view(member, network.includes_preprocessing, network.input)
     options = {**network.task_options, **recipe_from({}, set_ or ()).task}
     reader = family.load_module("edgekd.datasets.pictures")
     paths = reader.picture_paths(images[0]) if len(images) == 1 and images[0].is_dir() else images

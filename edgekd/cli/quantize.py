@@ -7,7 +7,24 @@ from typing import Annotated
 
 import typer
 
-from edgekd.cli._options import CalibrationImages, Dims, Json, Output, Samples, Sets, print_json, sizes
+from edgekd.cli._options import (
+    CalibrationImages,
+    Channels,
+    Dims,
+    InputSize,
+    Json,
+    Layout,
+    Mean,
+    Output,
+    Resize,
+    Samples,
+    Scale,
+    Sets,
+    Std,
+    network_overrides,
+    print_json,
+    sizes,
+)
 from edgekd.pipeline import library
 
 
@@ -19,16 +36,27 @@ def command(
     calibration_images: CalibrationImages = None,
     samples: Samples = None,
     set_: Sets = None,
+    input_size: InputSize = None,
+    mean: Mean = None,
+    std: Std = None,
+    scale: Scale = None,
+    channels: Channels = None,
+    layout: Layout = None,
+    resize: Resize = None,
     json_: Json = False,
 ) -> None:
     """Write a precision into an ONNX file: FP16 types, or INT8 Q/DQ nodes calibrated on images."""
+    contract = {
+        "size": input_size, "mean": mean, "std": std, "scale": scale, "channels": channels, "layout": layout,
+        "resize": resize,
+    }  # fmt: skip
     made = library.quantize(
         onnx,
         scheme,
         output,
         samples=samples,
         calibration_images=calibration_images,
-        overrides=set_ or (),
+        overrides=[*network_overrides(contract), *(set_ or ())],
         dims=sizes(dim),
     )
     if json_:

@@ -8,7 +8,28 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from edgekd.cli._options import CalibrationImages, Dims, Json, Module, Output, Quiet, Sets, Verbose, reporter, sizes
+from edgekd.cli._options import (
+    CalibrationImages,
+    Channels,
+    Classes,
+    Dims,
+    InputSize,
+    Json,
+    Layout,
+    Mean,
+    Model,
+    Output,
+    Quiet,
+    Resize,
+    Scale,
+    Sets,
+    Std,
+    TaskName,
+    Verbose,
+    network_overrides,
+    reporter,
+    sizes,
+)
 from edgekd.core import family
 from edgekd.pipeline import run
 from edgekd.pipeline.job import job_from
@@ -24,7 +45,16 @@ def command(
         Path | None,
         typer.Option("--evaluation", help="Folder to measure accuracy on, laid out as the recipe's data.layout."),
     ] = None,
-    module: Module = None,
+    model: Model = None,
+    task: TaskName = None,
+    classes: Classes = None,
+    input_size: InputSize = None,
+    mean: Mean = None,
+    std: Std = None,
+    scale: Scale = None,
+    channels: Channels = None,
+    layout: Layout = None,
+    resize: Resize = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print which stage would run first, and stop.")] = False,
     json_: Json = False,
     quiet: Quiet = False,
@@ -34,7 +64,12 @@ def command(
 
     Stages whose inputs have not changed are skipped.
     """
-    job = job_from(source, output, set_ or (), module).with_data(calibration_images, sizes(dim), evaluation)
+    contract = {
+        "size": input_size, "mean": mean, "std": std, "scale": scale, "channels": channels, "layout": layout,
+        "resize": resize,
+    }  # fmt: skip
+    overrides = [*network_overrides(contract, task, classes), *(set_ or ())]
+    job = job_from(source, output, overrides, model).with_data(calibration_images, sizes(dim), evaluation)
     done = run.run(job, reporter(quiet), dry_run=dry_run, verbose=verbose)
     if done is None:
         return

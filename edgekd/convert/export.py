@@ -32,7 +32,8 @@ from edgekd.core.network_info import NetworkInfo
 from edgekd.core.preprocessing import graph_output, input_spec
 from edgekd.core.provenance import Provenance
 from edgekd.core.samples import SampleSource
-from edgekd.core.tensor import TensorSpec
+from edgekd.core.schema import to_plain
+from edgekd.core.tensor import Dim, TensorSpec
 from edgekd.graph.cost import cost_of
 from edgekd.graph.evaluate import Evaluator
 from edgekd.graph.model import graphs, specs, to_bytes
@@ -189,6 +190,16 @@ def _torch_outputs(module: nn.Module, array: Array) -> dict[str, Array]:
     return {f"output.{index}" if index else "output": tensor.numpy() for index, tensor in enumerate(_flat(found))}
 
 
+def output_shapes(module: nn.Module, shape: Sequence[Dim]) -> list[tuple[int, ...]]:
+    """Return the shape of each output for an input of zeros; named dimensions count as 1.
+
+    Raises:
+        InputError: The network does not run on such an input.
+    """
+    zeros = np.zeros([size if isinstance(size, int) else 1 for size in shape], np.float32)
+    return [array.shape for array in _torch_outputs(module, zeros).values()]
+
+
 def _flat(found: Any) -> list[torch.Tensor]:
     """List the tensors in nested tuples, lists and dicts, in the order in which the exporters name them."""
     if isinstance(found, torch.Tensor):
@@ -250,6 +261,8 @@ def _stamp(model: ModelProto, job: ExportJob, facts: Mapping[str, Any]) -> None:
     props = {"title": network.title, "role": network.role, "network": job.architecture}
     if network.task:
         props |= {"task": network.task, "task_options": json.dumps(dict(network.task_options), sort_keys=True)}
+    if network.input is not None:
+        props["input"] = json.dumps(to_plain(network.input), sort_keys=True)
     if job.config.include_preprocessing:
         props["includes_preprocessing"] = "true"
     props |= {

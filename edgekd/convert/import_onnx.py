@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto, numpy_helper
 
 from edgekd.convert._default_sizes import candidate_sizes
+from edgekd.convert.input_metadata import contract_of, size_dims
 from edgekd.core import provenance
 from edgekd.core.artifact import Artifact, publish, sha256_of
 from edgekd.core.errors import BuildError, InputError, ParityError
 from edgekd.core.network_info import NetworkInfo
 from edgekd.core.samples import Sample, Samples, SampleSource
+from edgekd.core.schema import to_plain
 from edgekd.core.tensor import TensorSpec
 from edgekd.graph.constants import lift_constants
 from edgekd.graph.cost import cost_of
@@ -57,7 +59,13 @@ class _StaticGraph:
     fixed: Mapping[str, int]
 
 
-def run(path: Path, dims: Mapping[str, int], samples: SampleSource | None, out: Path) -> Artifact:
+def run(
+    path: Path,
+    dims: Mapping[str, int],
+    samples: SampleSource | None,
+    out: Path,
+    network: NetworkInfo | None = None,
+) -> Artifact:
     """Import the ONNX file at ``path`` and write the result to ``out``.
 
     Args:
@@ -66,6 +74,8 @@ def run(path: Path, dims: Mapping[str, int], samples: SampleSource | None, out: 
             integer scalar input, which then becomes a constant. Other dimensions get defaults: facts["assumed"].
         samples: Real inputs, used for the parity check where their names are the network's; None for synthetic ones.
         out: The file to write.
+        network: What the user says of it. ``input`` holds what is known of its input; it is completed by the file's
+            metadata, and what neither says is assumed.
 
     Returns:
         The artifact; facts: "assumed", "fixed", "opset", "parity", "parity_on", "producer", "layout", "summary".
@@ -75,7 +85,9 @@ def run(path: Path, dims: Mapping[str, int], samples: SampleSource | None, out: 
         ParityError: The imported network does not give the original's numbers.
     """
     original = load_onnx(path)
-    static = _fix_dims(original, dims)
+    known = network or NetworkInfo(role="model", title=path.stem)
+    made_by = provenance.import_onnx(sha256_of(path), dims, to_plain(known))
+    static = _fix_dims(original, {**size_dims(input_specs(original), known.input), **dims})
     inputs = input_specs(static.model)
     feeds: SampleSource = synthetic_feeds(inputs, _MAX_SAMPLES, _SEED)
     if samples is not None and set(samples[0].feeds) == {spec.name for spec in inputs}:
@@ -97,9 +109,11 @@ def run(path: Path, dims: Mapping[str, int], samples: SampleSource | None, out: 
         "layout": {spec.name: spec.picture_layout for spec in inputs if spec.picture_layout},
         "summary": _summary(opset, static, parity),
     }
-    network = NetworkInfo(role="model", title=path.stem, cost=dataclasses.asdict(cost_of(model)))
-    made_by = provenance.import_onnx(sha256_of(path), dims)
-    return publish(Artifact("onnx", out, "", inputs, outputs, made_by, facts, network), to_bytes(model))
+    contract, assumed = contract_of(original, inputs, known.input)
+    described = dataclasses.replace(
+        known, cost=dataclasses.asdict(cost_of(model)), input=contract, input_assumed=assumed
+    )
+    return publish(Artifact("onnx", out, "", inputs, outputs, made_by, facts, described), to_bytes(model))
 
 
 def _summary(opset: Mapping[str, Any], static: _StaticGraph, parity: Mapping[str, Any]) -> str:

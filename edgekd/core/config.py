@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgekd.core.errors import RecipeError
+from edgekd.core.input_contract import InputContract
 from edgekd.core.tensor import Dim
 
 _BIG = 1e9  # stands for "no upper limit"
@@ -53,7 +54,6 @@ class DataConfig:
     Attributes:
         calibration: Images that INT8 is calibrated on.
         evaluation: Images that accuracy is measured on; disjoint from ``calibration``.
-        assumed_scale: Only for an ONNX file whose preprocessing is unknown: images are fed as 0..assumed_scale.
         layout: Layout and augmentation of ``distill --data`` folders: a file in ``edgekd/datasets/layouts/``.
         options: Options of that layout.
         evaluation_options: Options that differ for the pair's own ``evaluation`` folder.
@@ -61,13 +61,9 @@ class DataConfig:
 
     calibration: str | None = None
     evaluation: str | None = None
-    assumed_scale: float = 1.0
     layout: str = "hr_patches"
     options: Mapping[str, Any] = field(default_factory=dict)
     evaluation_options: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        _bounded(self, assumed_scale=(1e-6, 1e6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +294,7 @@ class Recipe:
 
     pair: PairConfig | None = None
     network: NetworkConfig = NetworkConfig()
+    input: InputContract = field(default_factory=InputContract)
     task: Mapping[str, Any] = field(default_factory=dict)
     data: DataConfig = DataConfig()
     distill: DistillConfig = DistillConfig()

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgekd.core.input_contract import InputContract
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkInfo:
@@ -23,6 +25,8 @@ class NetworkInfo:
         precision: The quantization scheme; "as given" before quantization.
         cost: Counted on the graph before quantization: ``parameters``, ``macs``, ``flops`` ...
         onnx_bytes: Size of the ONNX file that an engine was built from; 0 before it is built.
+        input: How an image is fed; None where the task alone decides, or the input is no image.
+        input_assumed: The fields of ``input`` that nobody gave.
     """
 
     role: str = "model"
@@ -33,3 +37,5 @@ class NetworkInfo:
     precision: str = "as given"
     cost: Mapping[str, float] = field(default_factory=dict)
     onnx_bytes: int = 0
+    input: InputContract | None = None
+    input_assumed: tuple[str, ...] = ()

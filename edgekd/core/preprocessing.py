@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgekd.core.config import ExportConfig
 from edgekd.core.errors import InputError
+from edgekd.core.input_contract import InputContract, contract_view
 from edgekd.core.protocols import Array, Pictures, Task
 from edgekd.core.tensor import DimRange, TensorSpec
 
@@ -50,23 +51,33 @@ def input_spec(config: ExportConfig) -> TensorSpec:
     return TensorSpec("input", (1, shape[2], shape[3], 3), "uint8")
 
 
-def task_view(task: Task, includes_preprocessing: bool) -> Task:
+def task_view(task: Task, includes_preprocessing: bool, contract: InputContract | None = None) -> Task:
     """Return ``task`` as the caller of a network's graph needs it.
 
     Args:
         task: A file of ``edgekd/tasks/``.
         includes_preprocessing: Whether the graph contains the task's preprocessing and postprocessing.
+        contract: How the network is fed, where the task alone does not decide.
 
     Returns:
-        ``task`` itself, or a copy whose ``preprocess`` passes the image (H, W, 3) uint8 through and whose
-        ``postprocess`` turns the graph's output into what the task's own ``postprocess`` returns.
+        ``task`` itself; or a copy that prepares images as the contract says; or a copy whose ``preprocess`` passes the
+        image (H, W, 3) uint8 through and whose ``postprocess`` turns the graph's output into what the task's own
+        ``postprocess`` returns.
     """
     if not includes_preprocessing:
-        return task
+        return task if contract is None else contract_view(task, contract, fits=fits_by_contract(task))
     # Copied, not delegated by __getattr__: since Python 3.12, isinstance(view, Pictures) sees real attributes only.
     members = {name: getattr(task, name) for name in dir(task) if not name.startswith("_")}
     members |= {"preprocess": _pass_through, "postprocess": _from_graph_output}
     return cast("Task", SimpleNamespace(**members))
+
+
+def fits_by_contract(task: Task) -> bool:
+    """Whether images of this task are resized as an input contract says.
+
+    Only where the output is of another kind than the image: restored images have the size of what they restore.
+    """
+    return task.CRITERION == "cross_entropy"
 
 
 def graph_output(task: Task, output: Array, options: Mapping[str, Any]) -> Array:

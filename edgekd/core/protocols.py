@@ -191,11 +191,13 @@ class Task(Protocol):
             better in all of them.
         PRIMARY: The metric that tables show.
         CRITERION: The loss that trains the network, by name: "l1", "mse" or "cross_entropy".
+        LAYOUT: The usual layout of its data sets: a file in ``edgekd/datasets/layouts/``.
     """
 
     METRICS: tuple[str, ...]
     PRIMARY: str
     CRITERION: str
+    LAYOUT: str
 
     def fit(
         self,

@@ -36,9 +36,12 @@ def digest_of(data: Any) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def import_onnx(onnx_sha256: str, dims: Mapping[str, int]) -> Provenance:
-    """A user's ONNX file, with the sizes ``dims`` of its dynamic dimensions → an ONNX artifact."""
-    return _made("import_onnx", onnx_sha256, dict(dims), ("onnx", "onnxruntime"))
+def import_onnx(onnx_sha256: str, dims: Mapping[str, int], network: Mapping[str, Any]) -> Provenance:
+    """A user's ONNX file, with the sizes ``dims`` of its dynamic dimensions → an ONNX artifact.
+
+    ``network`` is what the user says of it: ``NetworkInfo`` as plain data.
+    """
+    return _made("import_onnx", onnx_sha256, [dict(dims), dict(network)], ("onnx", "onnxruntime"))
 
 
 def export(checkpoint_sha256: str, config: ExportConfig, opset: int, metadata: Mapping[str, str]) -> Provenance:

@@ -38,6 +38,7 @@ RENAMED_KEYS = {
     "bench.stages": "bench.end_to_end",
     "bench.yardstick": "bench.reference_workload",
     "bench.max_foreign_load": "bench.max_background_load",
+    "data.assumed_scale": "input.scale",
     "export.embed_preprocess": "export.include_preprocessing",
 }
 
@@ -73,11 +74,20 @@ def recipe_from(table: Mapping[str, Any], overrides: Iterable[str] = ()) -> Reci
     Raises:
         RecipeError: A key or value is wrong, or a key was renamed.
     """
+    return parse(Recipe, with_overrides(table, overrides), "recipe")
+
+
+def with_overrides(table: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Return plain data with the overrides applied; ``table`` is not changed.
+
+    Raises:
+        RecipeError: An override is malformed, or a key was renamed.
+    """
     merged = dict(table)
     for override in overrides:
         _apply(merged, override)
     _refuse_renamed(merged)
-    return parse(Recipe, merged, "recipe")
+    return merged
 
 
 def pairs_root() -> Path:
@@ -172,10 +182,10 @@ def _apply(table: dict[str, Any], override: str) -> None:
             raise RecipeError(f"--set {override!r}: {part!r} is {below!r}, not a table")
         table[part] = below = dict(below)  # a copy: the caller's table stays as it is
         table = below
-    table[parts[-1]] = _literal(text.strip())
+    table[parts[-1]] = literal(text.strip())
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
     """Read a TOML value; anything else is a plain string, so that ``build.target=orin_nx_16gb`` needs no quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"]

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from edgekd.core.errors import InputError
+from edgekd.core.input_contract import InputContract, feed, fit
 from edgekd.core.protocols import Degrades, Task
 from edgekd.core.samples import Sample
 from edgekd.core.tensor import TensorSpec
@@ -71,13 +71,13 @@ class NetworkInput:
         Raises:
             InputError: The preprocessed image has another shape than the input.
         """
-        feed = np.asarray(self.task.preprocess(image, self.options))[None]  # (1, C, H, W) or (1, H, W, 3)
-        if not self.spec.admits(feed.shape):
+        array = np.asarray(self.task.preprocess(image, self.options))[None]  # (1, C, H, W) or (1, H, W, 3)
+        if not self.spec.admits(array.shape):
             raise InputError(
-                f"the task's preprocessing gives {'x'.join(map(str, feed.shape))}, the network takes {self.spec}; "
+                f"the task's preprocessing gives {'x'.join(map(str, array.shape))}, the network takes {self.spec}; "
                 "check export.shape and [task]"
             )
-        return feed
+        return array.astype(self.spec.dtype, copy=False)
 
 
 def labelled_samples(folder: Path, network_input: NetworkInput, layout: ModuleType, config: Any) -> SampleStream:
@@ -134,38 +134,23 @@ def _short_name(folder: Path) -> str:
     return f"{resolved.parent.name}/{resolved.name}"
 
 
-def image_samples(folder: Path, spec: TensorSpec, scale: float, description: str = "images") -> SampleStream:
-    """Stream samples for an imported network whose preprocessing is unknown: images are resized and scaled, no more.
+def image_samples(folder: Path, spec: TensorSpec, contract: InputContract, description: str = "images") -> SampleStream:
+    """Stream samples for a network whose task is unknown, from a flat folder of images.
 
     Args:
         folder: Images.
         spec: The network's one input: (N, C, H, W) or (N, H, W, C), C of 1 or 3; N copies of an image fill a batch.
-        scale: Pixels are fed as 0..``scale``.
+        contract: How an image becomes that input, resolved.
         description: What ``source`` calls the images.
 
     Raises:
-        InputError: At once: the input is not an image. While reading: the folder or an image is unusable.
+        InputError: While reading: the folder or an image is unusable.
     """
-    if spec.picture_layout is None:
-        raise InputError(f"the network takes {spec}; an input of 1 or 3 channels was expected, to feed it images")
-    shape = spec.at("opt")
-    height, width = shape[2:] if spec.picture_layout == "NCHW" else shape[1:3]
-    source = f"{{count}} {description}, resized to {width}x{height} and fed as 0..{scale:g} (assumed)"
-    return SampleStream(_resized_samples(folder, spec, scale), source)
+    return SampleStream(_contract_samples(folder, spec, contract), f"{{count}} {description}, fed as {contract}")
 
 
-def _resized_samples(folder: Path, spec: TensorSpec, scale: float) -> Iterator[Sample]:
-    channels_first = spec.picture_layout == "NCHW"
-    batch, *image_shape = spec.at("opt")
-    channels, height, width = image_shape if channels_first else (image_shape[2], *image_shape[:2])
+def _contract_samples(folder: Path, spec: TensorSpec, contract: InputContract) -> Iterator[Sample]:
+    batch = spec.at("opt")[0]
     for path, picture in read_pictures(folder):
-        resized = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
-        if channels == 1:
-            array = np.asarray(resized.convert("L"), np.float64)[..., None]  # (H, W, 1)
-        else:
-            array = np.asarray(resized, np.float64)  # (H, W, 3)
-        if channels_first:
-            array = array.transpose(2, 0, 1)  # (C, H, W)
-        # In float64, so that a white pixel is exactly ``scale`` before it is rounded to the input's dtype.
-        scaled = array * np.float64(scale) / 255.0
-        yield Sample(path.stem, {spec.name: np.repeat(scaled[None], batch, axis=0).astype(spec.dtype)})
+        array = feed(contract, fit(contract, picture))[None]
+        yield Sample(path.stem, {spec.name: np.repeat(array, batch, axis=0).astype(spec.dtype)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import inspect
 import json
@@ -52,7 +51,7 @@ def network(pair_folder: Path, role: str, sizes: Mapping[str, Any] | None = None
         InputError: There is no model.py, no such function in it, or it does not take these sizes.
     """
     path = pair_folder / "model.py"
-    build = getattr(_import_file(path, f"edgekd_model_{pair_folder.name}"), role, None)
+    build = getattr(import_file(path, f"edgekd_model_{pair_folder.name}"), role, None)
     if not callable(build):
         raise InputError(f"{path} has no function {role}(); add one that returns the {role} as a torch.nn.Module")
     arguments = dict(sizes or {})
@@ -65,10 +64,11 @@ def network(pair_folder: Path, role: str, sizes: Mapping[str, Any] | None = None
             f"network.{role} = {arguments} in the recipe ({err}); the arguments of {role}{signature} in {path} were "
             "expected"
         ) from err
-    return _as_module(build(**arguments), f"{path}:{role}")
+    return as_module(build(**arguments), f"{path}:{role}")
 
 
-def _import_file(path: Path, name: str) -> types.ModuleType:
+def import_file(path: Path, name: str) -> types.ModuleType:
+    """Import a Python file as the module ``name``, as it is now. Raises InputError where there is none."""
     if not path.is_file():
         raise InputError(
             f"{path} does not exist; a pair's folder holds a model.py with the functions teacher() and student()"
@@ -80,36 +80,6 @@ def _import_file(path: Path, name: str) -> types.ModuleType:
     sys.modules[name] = module  # dataclasses and torch's exporters look up their module by name
     loader.exec_module(module)
     return module
-
-
-def network_at(module_path: str) -> nn.Module:
-    """Build a network from ``package.module:callable``, a class or function that takes no argument.
-
-    Raises:
-        InputError: The path is malformed, or cannot be imported, or does not return a torch module.
-    """
-    module_name, colon, attribute = module_path.partition(":")
-    if not colon or not module_name or not attribute:
-        raise InputError(f"--module {module_path!r}; package.module:callable was expected, such as mynets.edsr:Student")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a console script does not look there by itself
-    try:
-        build = getattr(importlib.import_module(module_name), attribute)
-    except ModuleNotFoundError as err:
-        raise InputError(
-            f"--module {module_path!r}: there is no module {err.name!r}; install it, or run edgekd where its file lies"
-        ) from err
-    except AttributeError as err:
-        raise InputError(
-            f"--module {module_path!r}: {module_name} has no {attribute!r}; a class or function in it was expected"
-        ) from err
-    try:
-        return _as_module(build(), module_path)
-    except TypeError as err:
-        raise InputError(
-            f"--module {module_path!r} cannot be called without arguments ({err}); give a function that takes none and "
-            "builds the network"
-        ) from err
 
 
 def load_weights(module: nn.Module, path: Path) -> nn.Module:
@@ -210,7 +180,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from err
 
 
-def _as_module(built: object, where: str) -> nn.Module:
+def as_module(built: object, where: str) -> nn.Module:
+    """Return what ``where`` built, in eval mode. Raises InputError where it is no torch module."""
     if not isinstance(built, nn.Module):
         raise InputError(f"{where} returned {type(built).__name__}; a torch.nn.Module was expected")
     return built.eval()

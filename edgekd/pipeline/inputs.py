@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, manifest_path, read_artifact
 from edgekd.core.config import Recipe
 from edgekd.core.errors import InputError, RecipeError
+from edgekd.core.input_contract import InputContract, resolved
+from edgekd.core.network_info import NetworkInfo
 from edgekd.core.recipe import read_toml
 from edgekd.core.samples import SampleArchive, SampleSource
 from edgekd.core.schema import parse
@@ -42,8 +45,12 @@ def read_limits(path: Path) -> Limits:
     return limits
 
 
-def onnx_artifact(onnx: PathLike | Artifact, dims: Mapping[str, int], folder: Path) -> Artifact:
+def onnx_artifact(
+    onnx: PathLike | Artifact, dims: Mapping[str, int], folder: Path, contract: InputContract | None = None
+) -> Artifact:
     """Return an ONNX file as an artifact; one without a manifest is imported into ``folder``.
+
+    What the user says of its input, ``contract``, precedes what the file or its manifest says.
 
     Raises:
         InputError: There is no such file, or it cannot be imported.
@@ -56,10 +63,20 @@ def onnx_artifact(onnx: PathLike | Artifact, dims: Mapping[str, int], folder: Pa
         artifact = read_artifact(path)
         if artifact.kind != "onnx":
             raise InputError(f"{path} is a file of kind {artifact.kind!r}; an ONNX file was expected")
-        return artifact
+        return _with_contract(artifact, contract) if contract else artifact
     out = folder / f"{path.stem}.imported.onnx"
-    imported: Artifact = family.load_module("edgekd.convert.import_onnx").run(path, dims, None, out)
+    network = NetworkInfo(role="model", title=path.stem, input=contract or None)
+    imported: Artifact = family.load_module("edgekd.convert.import_onnx").run(path, dims, None, out, network)
     return imported
+
+
+def _with_contract(artifact: Artifact, contract: InputContract) -> Artifact:
+    """Return an ONNX artifact whose network is fed as the user says."""
+    network = artifact.network or NetworkInfo(role="model", title=artifact.path.stem)
+    if len(artifact.inputs) != 1:
+        raise InputError(f"[input] was given, but {artifact.path} takes {', '.join(map(str, artifact.inputs))}")
+    known, assumed = resolved(contract.or_else(network.input or InputContract()), artifact.inputs[0])
+    return replace(artifact, network=replace(network, input=known, input_assumed=assumed))
 
 
 def samples_for(
@@ -73,7 +90,8 @@ def samples_for(
     if given is not None:
         return given
     job = Job(onnx.path.stem, recipe, {}, onnx.path.parent, path_of(calibration_images))
-    plan = sample_sources.plans(job, NetworkSource(onnx.path), onnx.inputs)[0]
+    network = onnx.network or NetworkInfo(role="model", title=onnx.path.stem)
+    plan = sample_sources.plans(job, NetworkSource(onnx.path), onnx.inputs, network)[0]
     folder = tempfile.TemporaryDirectory(prefix="edgekd-samples-")
     _TEMPORARY.append(folder)
     plan.write(Path(folder.name) / "calibration.npz")

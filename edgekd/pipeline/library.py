@@ -13,7 +13,7 @@ from edgekd.bench import paired, suite
 from edgekd.bench.plan import plan_of
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, manifest_path, read_artifact
-from edgekd.core.config import Recipe
+from edgekd.core.config import ROLES, Recipe
 from edgekd.core.errors import InputError
 from edgekd.core.recipe import load_recipe, recipe_from
 from edgekd.core.reporter import QuietReporter, Reporter
@@ -32,7 +32,7 @@ from edgekd.pipeline.inputs import (
     samples_for,
     samples_of,
 )
-from edgekd.pipeline.job import Job, check_names, job_from
+from edgekd.pipeline.job import check_names, job_from
 from edgekd.pipeline.run import RunResult
 from edgekd.pipeline.training import Trained, distill
 from edgekd.results import compare as comparing
@@ -62,7 +62,7 @@ def run(
     out: PathLike | None = None,
     *,
     overrides: Sequence[str] = (),
-    module: str | None = None,
+    model: str | None = None,
     calibration_images: PathLike | None = None,
     evaluation: PathLike | None = None,
     dims: Mapping[str, int] | None = None,
@@ -71,10 +71,11 @@ def run(
     """Run a pair, a checkpoint or an ONNX file through every stage to a result and a page.
 
     Args:
-        source: A pair's folder or name, a recipe, a checkpoint (with ``module``), or an ONNX file.
+        source: A pair's folder or name, a recipe, a checkpoint (with ``model``), or an ONNX file.
         out: Folder to write into; ``runs/<title>`` by default. Stages that are up to date there are skipped.
         overrides: Recipe keys, like "bench.processes=3".
-        module: "package.module:callable" that builds the network of a lone checkpoint.
+        model: What builds the network of a lone checkpoint: "timm:NAME?num_classes=10", "torchvision:NAME",
+            "path.py:function" or "package.module:function".
         calibration_images: Folder of images to calibrate on, instead of the recipe's.
         evaluation: Folder to measure accuracy on, laid out as the recipe's ``data.layout``.
         dims: Size of each dynamic dimension of an ONNX file, by name.
@@ -90,7 +91,7 @@ def run(
         >>> [candidate.name for candidate in done.result.candidates]
         ['model/fp32', 'model/fp16', 'model/int8']
     """
-    job = _job(source, out, overrides, module, calibration_images).with_data(
+    job = job_from(str(source), path_of(out), overrides, model).with_data(
         path_of(calibration_images), dict(dims or {}), path_of(evaluation)
     )
     done = pipeline.run(job, reporter)
@@ -104,18 +105,19 @@ def export(
     out: PathLike | None = None,
     *,
     overrides: Sequence[str] = (),
-    module: str | None = None,
+    model: str | None = None,
     calibration_images: PathLike | None = None,
     reporter: Reporter | None = None,
 ) -> Artifact:
     """Export a checkpoint to ONNX and check that it gives the same numbers.
 
     Args:
-        source: A pair's folder or name, or a checkpoint (with ``module``).
+        source: A pair's folder or name, or a checkpoint (with ``model``).
         role: Which network of a pair.
         out: Folder to write into; ``runs/<title>`` by default.
         overrides: Recipe keys, like "export.opset=17".
-        module: "package.module:callable" that builds the network of a lone checkpoint.
+        model: What builds the network of a lone checkpoint: "timm:NAME?num_classes=10", "torchvision:NAME",
+            "path.py:function" or "package.module:function".
         calibration_images: Folder of images that both networks are compared on.
         reporter: Receives the progress.
 
@@ -130,7 +132,9 @@ def export(
         >>> edgekd.export("pair", "student").network.role
         'student'
     """
-    job = _job(source, out, overrides, module, calibration_images)
+    # An unknown role is answered below with those that there are.
+    roles = (role,) if role in ROLES else ROLES
+    job = job_from(str(source), path_of(out), overrides, model, roles).with_data(path_of(calibration_images), {})
     name = "model" if "model" in job.sources else role
     if name not in job.sources or job.sources[name].is_onnx:
         raise InputError(f"{source} has no {name!r} to export; it has: {', '.join(job.sources)}")
@@ -165,7 +169,7 @@ def simplify(
     """
     recipe = recipe_from({}, overrides)
     out = output_path(out, onnx, ".simplified.onnx")
-    artifact = onnx_artifact(onnx, dims or {}, out.parent)
+    artifact = onnx_artifact(onnx, dims or {}, out.parent, recipe.input)
     source = samples_for(artifact, samples, calibration_images, recipe)
     made: Artifact = family.load_module("edgekd.convert.simplify").run(artifact, recipe.simplify, source, out)
     return made
@@ -204,7 +208,7 @@ def quantize(
     recipe = recipe_from({}, [*overrides, f'quantize.schemes=["{scheme}"]'])
     check_names(recipe)
     out = output_path(out, onnx, f".{scheme}.onnx")
-    artifact = onnx_artifact(onnx, dims or {}, out.parent)
+    artifact = onnx_artifact(onnx, dims or {}, out.parent, recipe.input)
     source = samples_for(artifact, samples, calibration_images, recipe)
     stage = family.load_module("edgekd.quantize.stage")
     made: Artifact = stage.run(artifact, scheme, recipe.quantize, source, out)
@@ -376,13 +380,3 @@ def load(path: PathLike) -> Artifact | BenchmarkResult | Verdict | Recipe | Samp
         is_verdict = manifest_path(path).exists() and read_artifact(path).kind == "verdict"
         return read_verdict(path) if is_verdict else read_result(path)
     return read_artifact(path)
-
-
-def _job(
-    source: PathLike,
-    out: PathLike | None,
-    overrides: Sequence[str],
-    module: str | None,
-    calibration_images: PathLike | None,
-) -> Job:
-    return job_from(str(source), path_of(out), overrides, module).with_data(path_of(calibration_images), {})

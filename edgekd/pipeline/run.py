@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgekd import __version__
@@ -34,6 +34,7 @@ from edgekd.core.errors import (
     MissingDependency,
     ParityError,
 )
+from edgekd.core.input_contract import InputContract, resolved
 from edgekd.core.network_info import NetworkInfo
 from edgekd.core.preprocessing import input_spec
 from edgekd.core.provenance import Provenance
@@ -41,7 +42,7 @@ from edgekd.core.reporter import QuietReporter, Reporter
 from edgekd.core.samples import SampleArchive
 from edgekd.core.schema import to_plain
 from edgekd.core.tensor import TensorSpec
-from edgekd.pipeline import sample_sources
+from edgekd.pipeline import lone_network, sample_sources
 from edgekd.pipeline.job import Job, NetworkSource
 from edgekd.results.result import BenchmarkResult, EngineRow, StageTime, read_result
 from edgekd.runtime import build
@@ -85,6 +86,7 @@ class PipelineRun:
         candidates: The engines to measure, so far.
         engine_rows: Every engine that was built, or refused.
         notes: For the result.
+        warnings: What people must know before they read any figure.
         seconds: Stage → how long it took when it last ran.
     """
 
@@ -97,6 +99,7 @@ class PipelineRun:
     candidates: list[Candidate] = field(default_factory=list)
     engine_rows: list[EngineRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def stage(self, name: str, path: Path, made_by: Provenance, make: Callable[[], Artifact]) -> Artifact:
@@ -154,8 +157,9 @@ def run(
     Raises:
         EdgeKDError: A stage failed; what was finished before it stands.
     """
-    current_run = PipelineRun(job, reporter or QuietReporter(), dry_run, verbose, seconds=_read_seconds(job.out))
     with locked(job.out):
+        job = _completed(job)
+        current_run = PipelineRun(job, reporter or QuietReporter(), dry_run, verbose, seconds=_read_seconds(job.out))
         try:
             _report_caveat(current_run)
             for role, source in job.sources.items():
@@ -169,10 +173,19 @@ def run(
 
 def export(job: Job, role: str, reporter: Reporter | None = None) -> Artifact:
     """Run the export stage alone, with the samples it needs. Raises as ``run``."""
-    current_run = PipelineRun(job, reporter or QuietReporter())
     with locked(job.out):
+        job = _completed(job)
+        current_run = PipelineRun(job, reporter or QuietReporter())
         _report_caveat(current_run)
         return _export(current_run, role, job.sources[role])
+
+
+def _completed(job: Job) -> Job:
+    """Complete the job of a lone checkpoint by what its source says, before any stage runs."""
+    for role, source in job.sources.items():
+        if source.model is not None:
+            return lone_network.completed(job, role)
+    return job
 
 
 def _run_network(current_run: PipelineRun, role: str, source: NetworkSource) -> None:
@@ -195,24 +208,33 @@ def _run_network(current_run: PipelineRun, role: str, source: NetworkSource) -> 
 
 
 def _import(current_run: PipelineRun, role: str, source: NetworkSource) -> Artifact:
-    out, dims = current_run.job.out / role / "imported.onnx", current_run.job.dims
+    job = current_run.job
+    out, dims = job.out / role / "imported.onnx", job.dims
+    network = lone_network.network_of(job, role)
+    if job.recipe.input:
+        network = replace(network, input=job.recipe.input)
     onnx = current_run.stage(
         f"{role} import",
         out,
-        provenance.import_onnx(sha256_of(source.path), dims),
-        lambda: family.load_module("edgekd.convert.import_onnx").run(source.path, dims, None, out),
+        provenance.import_onnx(sha256_of(source.path), dims, to_plain(network)),
+        lambda: family.load_module("edgekd.convert.import_onnx").run(source.path, dims, None, out, network),
     )
-    _make_samples(current_run, source, onnx.inputs)
-    return onnx
+    assert onnx.network is not None, "import_onnx writes it"
+    described = lone_network.with_classes(job, onnx.network, onnx.outputs)
+    _make_samples(current_run, source, onnx.inputs, described)
+    return replace(onnx, network=described)
 
 
 def _export(current_run: PipelineRun, role: str, source: NetworkSource) -> Artifact:
     job, config = current_run.job, current_run.job.recipe.export
     out = job.out / role / "exported.onnx"
-    _make_samples(current_run, source, (input_spec(config),))
+    spec = input_spec(config)
+    network = lone_network.network_of(job, role)
+    contract = _contract(job, spec)
+    if contract is not None:
+        network = replace(network, input=contract[0], input_assumed=contract[1])
     opset = config.opset or family.load("targets", job.recipe.build.target).TARGET.opset
-    task = job.recipe.pair.task if job.recipe.pair is not None else ""
-    network = NetworkInfo(role, job.title, task, dict(job.recipe.task))
+    _make_samples(current_run, source, (spec,), network)
     # The same weights in another network are another graph: an edited model.py, or another size, is exported again.
     described = {"network": to_plain(network), "architecture": source.architecture}
     made_by = provenance.export(sha256_of(source.path), config, opset, described)
@@ -223,7 +245,7 @@ def _export(current_run: PipelineRun, role: str, source: NetworkSource) -> Artif
         if source.pair_folder is not None:
             blank = checkpoint.network(source.pair_folder, role, source.sizes)
         else:
-            blank = checkpoint.network_at(source.module)
+            blank = family.load_module("edgekd.networks.model_source").build_model(str(source.model)).module
         module = checkpoint.load_weights(blank, source.path)
         samples = current_run.samples["calibration"]
         made: Artifact = stage.run(
@@ -234,9 +256,23 @@ def _export(current_run: PipelineRun, role: str, source: NetworkSource) -> Artif
     return current_run.stage(f"{role} export", out, made_by, make)
 
 
-def _make_samples(current_run: PipelineRun, source: NetworkSource, inputs: tuple[TensorSpec, ...]) -> None:
+def _contract(job: Job, spec: TensorSpec) -> tuple[InputContract, tuple[str, ...]] | None:
+    """Return how images are fed to a network that is exported; None where the pair's task alone decides."""
+    if not job.is_lone and not job.recipe.input:
+        return None
+    if spec.picture_layout is None and not job.recipe.input:
+        return None
+    return resolved(job.recipe.input, spec)
+
+
+def _make_samples(
+    current_run: PipelineRun, source: NetworkSource, inputs: tuple[TensorSpec, ...], network: NetworkInfo
+) -> None:
     """Make the samples that the network with these inputs is checked, calibrated and scored on."""
-    for plan in sample_sources.plans(current_run.job, source, inputs):
+    if warning := lone_network.assumption(network):
+        current_run.reporter.warning(warning)
+        current_run.warnings.append(warning)
+    for plan in sample_sources.plans(current_run.job, source, inputs, network):
         path = current_run.job.out / f"{plan.name}.npz"
         current_run.stage(f"{plan.name} samples", path, plan.made_by, lambda: plan.write(path))  # noqa: B023 - called now
         current_run.samples[plan.name] = SampleArchive(path)

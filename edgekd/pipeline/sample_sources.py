@@ -17,14 +17,16 @@ from typing import Any, cast
 from edgekd.core import family
 from edgekd.core.artifact import Artifact, publish, sha256_of
 from edgekd.core.errors import InputError
+from edgekd.core.network_info import NetworkInfo
 from edgekd.core.preprocessing import task_view
 from edgekd.core.protocols import Degrades, Task
 from edgekd.core.provenance import Provenance, digest_of
 from edgekd.core.recipe import pairs_root
 from edgekd.core.samples import Origin, Sample, write_archive
-from edgekd.core.schema import parse
+from edgekd.core.schema import parse, to_plain
 from edgekd.core.tensor import TensorSpec
 from edgekd.pipeline.job import Job, NetworkSource
+from edgekd.pipeline.lone_network import evaluation_options
 
 _SYNTHETIC_COUNT = 8
 
@@ -73,18 +75,25 @@ class SamplePlan:
         return publish(Artifact("samples", path, made_by=self.made_by), write)
 
 
-def plans(job: Job, source: NetworkSource, inputs: tuple[TensorSpec, ...]) -> list[SamplePlan]:
-    """Plan the calibration samples of a network and, for a pair, the evaluation samples, with ground truth or without.
+def plans(job: Job, source: NetworkSource, inputs: tuple[TensorSpec, ...], network: NetworkInfo) -> list[SamplePlan]:
+    """Plan the calibration samples of a network and, for a task, the evaluation samples, with ground truth or without.
+
+    Args:
+        job: The user's folders, and the recipe.
+        source: Where the network comes from.
+        inputs: What it takes.
+        network: Its task, options and input contract.
 
     Raises:
         InputError: A folder cannot be listed.
     """
-    pair, data = job.recipe.pair, job.recipe.data
-    if pair is None or source.pair_folder is None:
-        return [_plan_without_task(job, inputs)]
-    task = cast("Task", family.load("tasks", pair.task))
-    view = task_view(task, job.recipe.export.include_preprocessing)
-    planner = _TaskPlanner(inputs[0], pair.task, view, dict(job.recipe.task))
+    data = job.recipe.data
+    if not network.task:
+        return [_plan_without_task(job, inputs, network)]
+    task = cast("Task", family.load("tasks", network.task))
+    includes_preprocessing = network.includes_preprocessing or job.recipe.export.include_preprocessing
+    view = task_view(task, includes_preprocessing, network.input)
+    planner = _TaskPlanner(inputs[0], network, view)
     user_images = job.calibration_images
     calibration = user_images or _recipe_folder(source.pair_folder, data.calibration, "calibration")
     found = [planner.without_target("calibration", calibration or _shipped("calibration"), _origin(user_images))]
@@ -93,7 +102,7 @@ def plans(job: Job, source: NetworkSource, inputs: tuple[TensorSpec, ...]) -> li
         return found
     origin = _origin(job.evaluation)
     if _has_target(view, evaluation):
-        options = data.options if job.evaluation else {**data.options, **data.evaluation_options}
+        options = evaluation_options(job) if job.evaluation else {**data.options, **data.evaluation_options}
         found.append(planner.with_target(evaluation, data.layout, options, origin))
     else:
         found.append(planner.without_target("evaluation", evaluation, origin))
@@ -106,15 +115,13 @@ class _TaskPlanner:
 
     Attributes:
         spec: The network's input.
-        name: The task's.
+        network: Its task's name and options, and its input contract.
         task: As the network's caller needs it: see ``core.preprocessing.task_view``.
-        options: The recipe's ``[task]``.
     """
 
     spec: TensorSpec
-    name: str
+    network: NetworkInfo
     task: Task
-    options: dict[str, Any]
 
     def without_target(self, name: str, folder: Path, origin: Origin) -> SamplePlan:
         """Plan samples of a flat folder."""
@@ -132,10 +139,12 @@ class _TaskPlanner:
         return SamplePlan("evaluation", self._made_by(folder, [layout, dict(options)]), origin, make)
 
     def _made_by(self, folder: Path, how: object) -> Provenance:
-        return _provenance(folder, [self.spec.to_json(), self.name, self.options, how])
+        network = self.network
+        described = [network.task, dict(network.task_options), to_plain(network.input)]
+        return _provenance(folder, [self.spec.to_json(), described, how])
 
     def _network_input(self) -> Any:
-        return _maker().NetworkInput(self.spec, self.task, self.options)
+        return _maker().NetworkInput(self.spec, self.task, self.network.task_options)
 
 
 def _maker() -> ModuleType:
@@ -154,11 +163,11 @@ def _has_target(task: Task, folder: Path) -> bool:
     return isinstance(task, Degrades) or any(path.is_dir() for path in _listed(folder))
 
 
-def _recipe_folder(pair_folder: Path, named: str | None, kind: str) -> Path | None:
+def _recipe_folder(pair_folder: Path | None, named: str | None, kind: str) -> Path | None:
     """Return the folder that a recipe names; edgekd's own photographs where it names none, None where it names ""."""
     if named is None:
         return _shipped(kind)
-    return pair_folder / named if named else None
+    return (pair_folder or Path()) / named if named else None
 
 
 def _shipped(kind: str) -> Path:
@@ -166,11 +175,11 @@ def _shipped(kind: str) -> Path:
     return pairs_root() / "edsr_from_edsr" / "pictures" / kind
 
 
-def _plan_without_task(job: Job, inputs: tuple[TensorSpec, ...]) -> SamplePlan:
+def _plan_without_task(job: Job, inputs: tuple[TensorSpec, ...], network: NetworkInfo) -> SamplePlan:
     """Plan calibration samples of a network whose task nobody named."""
-    layout = inputs[0].picture_layout if len(inputs) == 1 else None
+    contract = network.input
     user_images = job.calibration_images
-    if layout is None:
+    if contract is None:
         if user_images is not None:
             signature = ", ".join(map(str, inputs))
             raise InputError(
@@ -179,14 +188,14 @@ def _plan_without_task(job: Job, inputs: tuple[TensorSpec, ...]) -> SamplePlan:
             )
         made_by = Provenance("samples", (), digest_of([spec.to_json() for spec in inputs]))
         return SamplePlan("calibration", made_by, "synthetic", lambda: _synthetic(inputs))
-    folder, scale = user_images or _shipped("calibration"), job.recipe.data.assumed_scale
+    folder = user_images or _shipped("calibration")
     description = f"images of {user_images.name}" if user_images else "photographs shipped with edgekd"
-    made_by = _provenance(folder, [inputs[0].to_json(), layout, scale])
+    made_by = _provenance(folder, [inputs[0].to_json(), to_plain(contract)])
     return SamplePlan(
         "calibration",
         made_by,
         _origin(user_images),
-        lambda: _maker().image_samples(folder, inputs[0], scale, description),
+        lambda: _maker().image_samples(folder, inputs[0], contract, description),
     )
 
 

@@ -20,6 +20,7 @@ from edgekd.core.resize import resize_bilinear
 METRICS = ("top1", "macro_f1")
 PRIMARY = "top1"
 CRITERION = "cross_entropy"
+LAYOUT = "class_folders"
 
 # ImageNet's, RGB 0..1: torchvision's and timm's published weights were trained with them.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -32,6 +32,7 @@ METRICS = ("psnr_rgb_db", "ssim")
 PRIMARY = "psnr_rgb_db"
 # The pixel term of the paper's loss, without its teacher, critic and VGG terms; its teacher is trained with it, too.
 CRITERION = "mse"
+LAYOUT = "hazy_clear"
 BASELINE = "dark channel prior"
 
 STRIDE = 16  # the encoder pools four times by 2

@@ -25,6 +25,7 @@ PRIMARY = "miou"
 # In miou, a class that one network alone predicts, in a few pixels, would count as much as the sky.
 AGREES_BY = "pixel_accuracy"
 CRITERION = "cross_entropy"
+LAYOUT = "image_labels"
 IGNORED = 255
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

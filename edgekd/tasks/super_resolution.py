@@ -18,6 +18,7 @@ METRICS = ("psnr_y_db", "ssim_y", "psnr_rgb_db")
 PRIMARY = "psnr_y_db"
 BASELINE = "bicubic"
 CRITERION = "l1"
+LAYOUT = "hr_patches"
 # Input pixels that are cut from a tile's inner edges, where the network saw the tile's border instead of the image. A
 # network whose receptive field reaches further (EDSR 64 x 16: 35 pixels) is very slightly off there.
 TILE_OVERLAP = 32

@@ -175,7 +175,7 @@ def import_errors(source: Source) -> list[str]:
     allowed = (
         "edgekd/core/family.py",
         "edgekd/machine/doctor.py",
-        "edgekd/networks/checkpoint.py",
+        "edgekd/networks/model_source.py",
         "edgekd/cli/doctor.py",
     )
     return [

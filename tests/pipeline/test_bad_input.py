@@ -168,12 +168,12 @@ def test_checkpoint_of_another_architecture_names_the_keys(edgekd: Command, tmp_
     assert "unexpected 1.scale" in error
 
 
-def test_lone_checkpoint_needs_its_module(edgekd: Command, tmp_path: Path) -> None:
+def test_lone_checkpoint_needs_its_model(edgekd: Command, tmp_path: Path) -> None:
     save_file({"w": torch.zeros(1)}, tmp_path / "w.safetensors")
     code, error = edgekd("run", tmp_path / "w.safetensors")
     assert code == 2
-    assert "--module" in error
-    code, error = edgekd("run", tmp_path / "w.safetensors", "--module", "no.such:thing")
+    assert "--model" in error
+    code, error = edgekd("run", tmp_path / "w.safetensors", "--model", "no.such:thing")
     assert code == 2
     assert "no.such" in error
 

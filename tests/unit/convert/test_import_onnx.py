@@ -13,7 +13,9 @@ from edgekd.convert import import_onnx
 from edgekd.core import provenance
 from edgekd.core.artifact import read_artifact, sha256_of
 from edgekd.core.errors import InputError, ParityError
+from edgekd.core.network_info import NetworkInfo
 from edgekd.core.samples import Samples
+from edgekd.core.schema import to_plain
 from edgekd.core.tensor import DimRange, TensorSpec
 from edgekd.graph.evaluate import run_onnx
 from edgekd.graph.model import load_onnx, save_onnx
@@ -54,7 +56,9 @@ def test_the_manifest_has_the_network_and_its_origin(tmp_path: Path) -> None:
     assert made.network is not None
     assert (made.network.role, made.network.title, made.network.task) == ("model", "given", "")
     assert made.network.cost["macs"] == 12 * 24 * 40
-    assert made.made_by == provenance.import_onnx(sha256_of(tmp_path / "given.onnx"), {"height": 24})
+    assert made.made_by == provenance.import_onnx(
+        sha256_of(tmp_path / "given.onnx"), {"height": 24}, to_plain(NetworkInfo(title="given"))
+    )
     assert read_artifact(made.path) == made
     assert "N=1" in made.facts["summary"]
 

@@ -28,6 +28,7 @@ from edgekd.core.artifact import (
     write_atomic,
 )
 from edgekd.core.errors import InputError, IntegrityError, MachineError
+from edgekd.core.input_contract import InputContract
 from edgekd.core.network_info import NetworkInfo
 from edgekd.core.provenance import Provenance, digest_of
 from edgekd.core.tensor import DimRange, TensorSpec
@@ -316,7 +317,10 @@ def test_publish_of_the_same_content_gives_the_same_manifest(tmp_path: Path) -> 
     assert made(tmp_path / "m.onnx").manifest_path.read_bytes() == first
 
 
-@pytest.mark.parametrize("network", [None, NetworkInfo(), NETWORK])
+FED = NetworkInfo(input=InputContract(size=(4, 6), mean=(0.5,)), input_assumed=("scale",))
+
+
+@pytest.mark.parametrize("network", [None, NetworkInfo(), NETWORK, FED])
 def test_a_network_reads_back(tmp_path: Path, network: NetworkInfo | None) -> None:
     artifact = publish(Artifact("onnx", tmp_path / "m.onnx", network=network), b"graph")
     assert read_artifact(artifact.path).network == network

@@ -22,7 +22,7 @@ def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
 @pytest.mark.parametrize(
     "made",
     [
-        provenance.import_onnx(SHA256, {"batch": 1}),
+        provenance.import_onnx(SHA256, {"batch": 1}, {}),
         provenance.export(SHA256, ExportConfig(), 20, {}),
         provenance.simplify(SHA256, SimplifyConfig()),
     ],
@@ -53,7 +53,8 @@ def test_every_argument_counts(other: Provenance) -> None:
 
 
 def test_dims_and_tolerance_count() -> None:
-    assert provenance.import_onnx(SHA256, {"n": 1}) != provenance.import_onnx(SHA256, {"n": 2})
+    assert provenance.import_onnx(SHA256, {"n": 1}, {}) != provenance.import_onnx(SHA256, {"n": 2}, {})
+    assert provenance.import_onnx(SHA256, {}, {"task": "a"}) != provenance.import_onnx(SHA256, {}, {"task": "b"})
     assert provenance.simplify(SHA256, SimplifyConfig()) != provenance.simplify(SHA256, SimplifyConfig(tolerance=0.1))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -54,18 +53,6 @@ def test_wrong_shape_names_both(tmp_path: Path) -> None:
     checkpoint.save_weights(_net(), tmp_path / "net.safetensors", torch.float32, {})
     with pytest.raises(InputError, match=r"0\.weight is \(4, 3, 3, 3\), \(4, 3, 5, 5\)"):
         checkpoint.load_weights(nn.Sequential(nn.Conv2d(3, 4, 5), nn.BatchNorm2d(4)), tmp_path / "net.safetensors")
-
-
-@pytest.mark.parametrize(
-    "path", ["torch.nn", "torch.nn:Nope", "torch.nn:Conv2d", "os:getcwd", ":x", "no_such_module:x"]
-)
-def test_module_path_that_gives_no_network(path: str) -> None:
-    with pytest.raises(InputError, match=re.escape(path)):
-        checkpoint.network_at(path)
-
-
-def test_module_path() -> None:
-    assert isinstance(checkpoint.network_at("torch.nn:Identity"), nn.Identity)
 
 
 def test_edited_network_is_read_again_at_once(tmp_path: Path) -> None:

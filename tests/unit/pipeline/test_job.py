@@ -65,4 +65,4 @@ def test_other_code_or_another_size_is_another_graph(pair: Path) -> None:
     assert replace(source, sizes={"width": 8}).architecture == (before := source.architecture)
     (pair / "model.py").write_text("# another")
     assert source.architecture != before
-    assert NetworkSource(pair / "w", module="a.b:c").architecture == "a.b:c"
+    assert NetworkSource(pair / "w", model="a.b:c").architecture == "a.b:c"

@@ -10,17 +10,20 @@ import pytest
 
 from edgekd.core.artifact import read_artifact
 from edgekd.core.errors import InputError
+from edgekd.core.input_contract import InputContract, resolved
 from edgekd.core.preprocessing import input_spec
 from edgekd.core.recipe import pairs_root
 from edgekd.core.samples import SampleArchive
 from edgekd.core.tensor import TensorSpec
 from edgekd.pipeline import sample_sources
 from edgekd.pipeline.job import Job, NetworkSource, job_from
+from edgekd.pipeline.lone_network import network_of
 from tests.pipeline.tiny import labelled, tiny_onnx, tiny_pair_of
 
 
 def _plans(job: Job) -> dict[str, sample_sources.SamplePlan]:
-    plans = sample_sources.plans(job, job.sources["student"], (input_spec(job.recipe.export),))
+    network = network_of(job, "student")
+    plans = sample_sources.plans(job, job.sources["student"], (input_spec(job.recipe.export),), network)
     return {plan.name: plan for plan in plans}
 
 
@@ -60,15 +63,18 @@ def test_an_archive_has_a_manifest_with_its_digest(job: Job, tmp_path: Path) -> 
 
 def test_an_imported_network_gets_images_or_synthetic_numbers(tmp_path: Path) -> None:
     job = job_from(str(tiny_onnx(tmp_path / "net.onnx")), tmp_path / "out")
-    source = NetworkSource(tmp_path / "net.onnx")
-    (plan,) = sample_sources.plans(job, source, (TensorSpec("x", (1, 3, 16, 16), "float32"),))
+    source, network = NetworkSource(tmp_path / "net.onnx"), network_of(job, "model")
+    image = TensorSpec("x", (1, 3, 16, 16), "float32")
+    contract, assumed = resolved(InputContract(), image)
+    fed = replace(network, input=contract, input_assumed=assumed)
+    (plan,) = sample_sources.plans(job, source, (image,), fed)
     assert _made(plan, tmp_path).origin == "shipped"
     numbers = (TensorSpec("x", (1, 7), "float32"),)
-    (plan,) = sample_sources.plans(job, source, numbers)
+    (plan,) = sample_sources.plans(job, source, numbers, network)
     samples = _made(plan, tmp_path)
     assert (samples.origin, len(samples)) == ("synthetic", 8)
     with pytest.raises(InputError, match=r"--calibration-images mine .* x 1x7"):
-        sample_sources.plans(job.with_data(tmp_path / "mine", {}), source, numbers)
+        sample_sources.plans(job.with_data(tmp_path / "mine", {}), source, numbers, network)
 
 
 def test_a_renamed_image_makes_other_samples(job: Job, tmp_path: Path) -> None:
