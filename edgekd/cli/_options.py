@@ -70,28 +70,34 @@ Classes = Annotated[
 ]
 
 
-def network_overrides(given: Mapping[str, Any], task: str | None = None, classes: Path | None = None) -> list[str]:
-    """Return the options of a network of the user's own as recipe overrides.
+# Option → its key of ``[input]``.
+_INPUT_KEYS = {
+    "input_size": "size",
+    **{name: name for name in ("mean", "std", "scale", "channels", "layout", "resize")},
+}
+
+
+def network_overrides(options: Mapping[str, Any]) -> list[str]:
+    """Return the options of a network of the user's own, those above that were typed, as recipe overrides.
 
     Args:
-        given: Key of ``[input]`` → what was typed, None where nothing was.
-        task: ``--task``.
-        classes: ``--classes``.
+        options: Every option of the command by name, ``typer.Context.params``.
 
     Raises:
-        InputError: One of them has the wrong form, or the file cannot be read.
+        InputError: One of them has the wrong form, or the file of ``--classes`` cannot be read.
     """
-    found = [] if task is None else [f"pair.task={json.dumps(task)}"]
-    for key, value in given.items():
+    found = [f"pair.task={json.dumps(options['task'])}"] if options.get("task") is not None else []
+    for name, key in _INPUT_KEYS.items():
+        value = options[name]
         if value is None:
             continue
         if key == "size":
-            value = _sides(str(value))
+            value = _sides(value)
         elif key in ("mean", "std"):
-            value = _numbers(key, str(value))
+            value = _numbers(key, value)
         found.append(f"input.{key}={json.dumps(value)}")
-    if classes is not None:
-        found.append(f"task.classes={json.dumps(_lines(classes), ensure_ascii=False)}")
+    if options.get("classes") is not None:
+        found.append(f"task.classes={json.dumps(_lines(options['classes']), ensure_ascii=False)}")
     return found
 
 

@@ -28,6 +28,7 @@ from edgekd.pipeline import library
 
 
 def command(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(help="A pair (folder or name), or a checkpoint with --model.")],
     role: Annotated[str, typer.Option("--role", help="Which network of a pair.")] = "student",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; runs/<pair>.")] = None,
@@ -45,15 +46,11 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Export a checkpoint to ONNX, and check that it gives the same numbers."""
-    contract = {
-        "size": input_size, "mean": mean, "std": std, "scale": scale, "channels": channels, "layout": layout,
-        "resize": resize,
-    }  # fmt: skip
     made = library.export(
         source,
         role,
         output,
-        overrides=[*network_overrides(contract), *(set_ or ())],
+        overrides=[*network_overrides(context.params), *(set_ or ())],
         model=model,
         calibration_images=calibration_images,
         reporter=reporter(quiet),

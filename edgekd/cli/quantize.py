@@ -26,9 +26,11 @@ from edgekd.cli._options import (
     sizes,
 )
 from edgekd.pipeline import library
+from edgekd.pipeline.lone_network import assumption
 
 
 def command(
+    context: typer.Context,
     onnx: Annotated[Path, typer.Argument(help="An ONNX file.")],
     scheme: Annotated[str, typer.Option("--scheme", help="A file of edgekd/quantize/schemes/.")] = "int8",
     output: Output = None,
@@ -46,17 +48,13 @@ def command(
     json_: Json = False,
 ) -> None:
     """Write a precision into an ONNX file: FP16 types, or INT8 Q/DQ nodes calibrated on images."""
-    contract = {
-        "size": input_size, "mean": mean, "std": std, "scale": scale, "channels": channels, "layout": layout,
-        "resize": resize,
-    }  # fmt: skip
     made = library.quantize(
         onnx,
         scheme,
         output,
         samples=samples,
         calibration_images=calibration_images,
-        overrides=[*network_overrides(contract), *(set_ or ())],
+        overrides=[*network_overrides(context.params), *(set_ or ())],
         dims=sizes(dim),
     )
     if json_:
@@ -64,3 +62,5 @@ def command(
     else:
         typer.echo(made.path)
         typer.echo(made.facts.get("summary", ""), err=True)
+        if samples is None and made.network is not None and (warning := assumption(made.network)):
+            typer.echo(f"! {warning}", err=True)

@@ -36,6 +36,7 @@ from edgekd.pipeline.job import job_from
 
 
 def command(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(help="A pair (folder or name), a checkpoint, or any ONNX file.")],
     output: Output = None,
     set_: Sets = None,
@@ -64,11 +65,7 @@ def command(
 
     Stages whose inputs have not changed are skipped.
     """
-    contract = {
-        "size": input_size, "mean": mean, "std": std, "scale": scale, "channels": channels, "layout": layout,
-        "resize": resize,
-    }  # fmt: skip
-    overrides = [*network_overrides(contract, task, classes), *(set_ or ())]
+    overrides = [*network_overrides(context.params), *(set_ or ())]
     job = job_from(source, output, overrides, model).with_data(calibration_images, sizes(dim), evaluation)
     done = run.run(job, reporter(quiet), dry_run=dry_run, verbose=verbose)
     if done is None:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto, numpy_helper
 
 from edgekd.convert._default_sizes import candidate_sizes
-from edgekd.convert.input_metadata import contract_of, size_dims
+from edgekd.convert.input_metadata import contract_of, read_metadata, size_dims
 from edgekd.core import provenance
 from edgekd.core.artifact import Artifact, publish, sha256_of
 from edgekd.core.errors import BuildError, InputError, ParityError
+from edgekd.core.input_contract import InputContract
 from edgekd.core.network_info import NetworkInfo
 from edgekd.core.samples import Sample, Samples, SampleSource
 from edgekd.core.schema import to_plain
@@ -87,7 +88,8 @@ def run(
     original = load_onnx(path)
     known = network or NetworkInfo(role="model", title=path.stem)
     made_by = provenance.import_onnx(sha256_of(path), dims, to_plain(known))
-    static = _fix_dims(original, {**size_dims(input_specs(original), known.input), **dims})
+    wanted = (known.input or InputContract()).or_else(read_metadata(original))
+    static = _fix_dims(original, {**size_dims(input_specs(original), wanted), **dims})
     inputs = input_specs(static.model)
     feeds: SampleSource = synthetic_feeds(inputs, _MAX_SAMPLES, _SEED)
     if samples is not None and set(samples[0].feeds) == {spec.name for spec in inputs}:

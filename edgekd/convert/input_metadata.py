@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from onnx import ModelProto
 
-from edgekd.core.errors import RecipeError
+from edgekd.core.errors import InputError, RecipeError
 from edgekd.core.input_contract import InputContract, resolved
 from edgekd.core.schema import parse
 from edgekd.core.tensor import TensorSpec
@@ -38,7 +39,12 @@ def contract_of(
     is_image = len(inputs) == 1 and inputs[0].picture_layout is not None
     if not is_image and not known:
         return None, ()
-    return resolved(known.or_else(read_metadata(model)), inputs[0])
+    # The graph has the last word on its size: a file with dynamic dimensions names the size of its export.
+    from_file = replace(read_metadata(model), size=None)
+    try:
+        return resolved(known.or_else(from_file), inputs[0])
+    except InputError:
+        return resolved(known, inputs[0])  # metadata that contradicts its own graph says nothing
 
 
 def size_dims(inputs: Sequence[TensorSpec], contract: InputContract | None) -> dict[str, int]:
@@ -46,8 +52,8 @@ def size_dims(inputs: Sequence[TensorSpec], contract: InputContract | None) -> d
     if contract is None or contract.size is None or len(inputs) != 1 or len(inputs[0].shape) != 4:
         return {}
     shape = inputs[0].shape
-    is_nhwc = contract.layout == "nhwc" or (contract.layout is None and shape[3] in (1, 3) and shape[1] not in (1, 3))
-    axes = (1, 2) if is_nhwc else (2, 3)
+    layout = contract.layout or (inputs[0].picture_layout or "NCHW").lower()
+    axes = (1, 2) if layout == "nhwc" else (2, 3)
     return {
         str(shape[axis]): size for axis, size in zip(axes, contract.size, strict=True) if isinstance(shape[axis], str)
     }

@@ -241,7 +241,7 @@ class BenchConfig:
         block_ms: Length of one candidate's block; it has at least ``min_iterations`` inferences.
         min_iterations: See ``block_ms``.
         warmup_ms: Shortest warm-up of a candidate in a process. It continues until the latency is steady, at most for
-            ten times as long or six inferences, whichever is longer.
+            ten times as long or six windows, whichever is longer.
         budget_s: For all processes together. No round starts after it is used up, but each process runs two.
         threads: Intra-op threads of a CPU backend; 0 uses every core.
         scenario: What one timed query is, by MLPerf's names: see ``bench/scenarios.py``.

@@ -41,8 +41,8 @@ def resize(image: NDArray[Any], height: int, width: int, interpolation: Interpol
         rows, columns = nearest(image.shape[0], height), nearest(image.shape[1], width)
         return np.asarray(image[rows[:, None], columns])
     kernel, radius = _KERNELS[interpolation]
-    horizontal = _weights(image.shape[1], width, kernel, radius)
-    vertical = _weights(image.shape[0], height, kernel, radius)
+    horizontal = _axis_matrix(image.shape[1], width, kernel, radius)
+    vertical = _axis_matrix(image.shape[0], height, kernel, radius)
     narrowed = np.matmul(horizontal, image.astype(np.float64))  # (H, width, C)
     return np.tensordot(vertical, narrowed, axes=(1, 0))  # (height, width, C)
 
@@ -80,7 +80,7 @@ _KERNELS: dict[str, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], 
 }
 
 
-def _weights(
+def _axis_matrix(
     size_in: int, size_out: int, kernel: Callable[[NDArray[np.float64]], NDArray[np.float64]], radius: float
 ) -> NDArray[np.float64]:
     """Return the (size_out, size_in) matrix that resizes one axis.

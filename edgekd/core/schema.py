@@ -100,6 +100,9 @@ def _scalar(hint: type, value: Any, where: str) -> Any:
 
 
 def _union(args: tuple[Any, ...], value: Any, where: str) -> Any:
+    options = [option for option in args if option is not types.NoneType]
+    if len(options) == 1 and value is not None:
+        return _value(options[0], value, where)  # its own message says most
     for option in args:
         if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
             return parse(option, value, where)  # type: ignore[arg-type]

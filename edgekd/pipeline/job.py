@@ -56,7 +56,8 @@ class NetworkSource:
         where = text.partition("?")[0].rpartition(":")[0]
         if where.endswith(".py"):
             return f"{text} {sha256_of(Path(where))}" if Path(where).is_file() else text
-        return f"{text} {family.version_of(where.partition('.')[0]) or ''}".strip()
+        version = family.version_of(where.partition(".")[0]) if where else None
+        return f"{text} {version or ''}".strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,6 @@ class PipelineRun:
         candidates: The engines to measure, so far.
         engine_rows: Every engine that was built, or refused.
         notes: For the result.
-        warnings: What people must know before they read any figure.
         seconds: Stage → how long it took when it last ran.
     """
 
@@ -99,7 +98,6 @@ class PipelineRun:
     candidates: list[Candidate] = field(default_factory=list)
     engine_rows: list[EngineRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def stage(self, name: str, path: Path, made_by: Provenance, make: Callable[[], Artifact]) -> Artifact:
@@ -271,7 +269,7 @@ def _make_samples(
     """Make the samples that the network with these inputs is checked, calibrated and scored on."""
     if warning := lone_network.assumption(network):
         current_run.reporter.warning(warning)
-        current_run.warnings.append(warning)
+        current_run.notes.append(warning)
     for plan in sample_sources.plans(current_run.job, source, inputs, network):
         path = current_run.job.out / f"{plan.name}.npz"
         current_run.stage(f"{plan.name} samples", path, plan.made_by, lambda: plan.write(path))  # noqa: B023 - called now

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekd.core.errors import InputError
 from edgekd.core.protocols import Array, Labels, Pictures, Session, Task, Tileable
-from edgekd.core.resize import resize_bilinear
+from edgekd.core.resize import resize, resize_bilinear
 
 Picture = NDArray[np.uint8]
 
@@ -78,7 +78,7 @@ class Predictor:
             return self._class_prediction(output)
         height, width = image.shape[:2]
         if np.issubdtype(output.dtype, np.integer):
-            labels = _resize_nearest(output, height, width).astype(np.int64)
+            labels = resize(output[..., None], height, width, "nearest")[..., 0].astype(np.int64)
             return Prediction(picture=self._task.picture(labels, self._options), labels=labels)
         picture = self._task.picture(output, self._options)
         if picture.shape[:2] != (height, width):
@@ -154,18 +154,6 @@ class Predictor:
     def _restored(self, image: Picture) -> Picture:
         assert isinstance(self._task, Pictures), "a tileable task has pictures: tests/contract/test_tasks.py"
         return self._task.picture(self._output(image), self._options)
-
-
-def _resize_nearest(labels: Array, height: int, width: int) -> Array:
-    """Resize (h, w) labels to (height, width): the nearest pixel, since labels have no mean."""
-    rows = _nearest(labels.shape[0], height)
-    columns = _nearest(labels.shape[1], width)
-    return labels[rows[:, None], columns]
-
-
-def _nearest(size_in: int, size_out: int) -> NDArray[np.int64]:
-    positions = (np.arange(size_out) + 0.5) * size_in / size_out  # pixel centres, as the resizing of images has them
-    return np.minimum(positions, size_in - 1).astype(np.int64)
 
 
 def _spans(size: int, tile: int, overlap: int) -> Iterator[tuple[int, slice]]:

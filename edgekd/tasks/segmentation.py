@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.core.errors import InputError
-from edgekd.core.resize import resize_bilinear
+from edgekd.core.resize import nearest, resize_bilinear
 
 METRICS = ("miou", "pixel_accuracy")
 PRIMARY = "miou"
@@ -158,7 +158,7 @@ def fit(
         image = np.clip(np.round(resized), 0, 255).astype(np.uint8)
     if target is not None and target.shape != (height, width):
         # Nearest neighbour: a mean of class numbers is no class.
-        target = target[_nearest(target.shape[0], height)[:, None], _nearest(target.shape[1], width)]
+        target = target[nearest(target.shape[0], height)[:, None], nearest(target.shape[1], width)]
     return image, target
 
 
@@ -207,12 +207,6 @@ def _with_shorter_side(height: int, width: int, side: int) -> tuple[int, int]:
     if height < width:
         return side, round(width * side / height)
     return round(height * side / width), side
-
-
-def _nearest(size_in: int, size_out: int) -> NDArray[np.int64]:
-    """Return, for each position of the output, the index of the nearest input position."""
-    positions = ((np.arange(size_out) + 0.5) * size_in / size_out).astype(np.int64)
-    return np.minimum(positions, size_in - 1)
 
 
 def _colour(number: int) -> tuple[int, int, int]:

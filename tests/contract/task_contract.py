@@ -12,6 +12,7 @@ import pytest
 
 from edgekd.bench import accuracy
 from edgekd.core.errors import InputError
+from edgekd.core.family import names
 from edgekd.core.protocols import (
     Array,
     Degrades,
@@ -80,6 +81,7 @@ def check_names(task: Task) -> None:
     for function in ("fit", "preprocess", "postprocess", "metric"):
         assert callable(getattr(task, function))
     criterion_named(task.CRITERION)  # raises for a loss that edgekd does not have
+    assert task.LAYOUT in names("datasets.layouts")
     assert isinstance(task, (Pictures, Labels))
     if isinstance(task, HasBaseline):
         assert task.BASELINE

@@ -171,7 +171,7 @@ NEW_FILES = {
 """Negatives: an image to its negative."""
 import numpy as np
 
-METRICS, PRIMARY, CRITERION = ("closeness",), "closeness", "l1"
+METRICS, PRIMARY, CRITERION, LAYOUT = ("closeness",), "closeness", "l1", "hr_patches"
 
 def fit(image, target, size, options):
     return image, target

@@ -28,6 +28,7 @@ from edgekd.core.errors import InputError
 METRICS = ("closeness",)
 PRIMARY = "closeness"
 CRITERION = "mse"
+LAYOUT = "hr_patches"
 BASELINE = "doubled"
 TILE_OVERLAP = 2
 

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from edgekd.cli import _run as edgekd
+from edgekd.convert import import_onnx
 from edgekd.core.artifact import read_artifact
 from edgekd.results.result import read_result
 from tests.pipeline.tiny import labelled, tiny_onnx
@@ -60,6 +61,8 @@ def test_a_checkpoint_is_scored_and_its_contract_goes_to_the_engine(weights: Pat
         (["--model", "{folder}/nets.py:nett", "--input-size", "16"], "nett"),
         (["--model", "{folder}/nets.py:net?classes=4", "--input-size", "16"], "0.weight"),
         (["--model", "timm:no_such_net"], "no_such_net"),
+        (["--model", "nets"], "'nets'"),
+        (["--model", "{folder}/nets.py:net", "--channels", "rbg"], "'bgr'"),
         (["--model", "{folder}/nets.py:net", "--evaluation", "{folder}"], "--task"),
         (["--model", "{folder}/nets.py:net", "--dim", "n=1"], "--dim"),
         (["--model", "{folder}/nets.py:net", "--input-size", "16", "--mean", "a"], "--mean"),
@@ -90,3 +93,25 @@ def test_an_onnx_file_says_how_it_is_fed(tmp_path: Path, capsys: pytest.CaptureF
     assert network is not None
     assert network.input is not None
     assert (network.input.channels, network.input.scale) == ("bgr", 255.0)
+
+
+def test_a_file_of_dynamic_size_takes_that_of_its_metadata(tmp_path: Path) -> None:
+    model = onnx.load(tiny_onnx(tmp_path / "net.onnx"))
+    for value in (*model.graph.input, *model.graph.output):
+        for axis, name in ((2, "h"), (3, "w")):
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+    props = {"names": "{0: 'cat'}", "stride": "32", "imgsz": "[24, 40]", "task": "detect"}
+    onnx.helper.set_model_props(model, props)
+    onnx.save(model, tmp_path / "net.onnx")
+    out = tmp_path / "out.onnx"
+    made = import_onnx.run(tmp_path / "net.onnx", {}, None, out)
+    assert made.inputs[0].shape == (1, 3, 24, 40)
+    assert made.network is not None
+    assert made.network.input is not None
+    assert (made.network.input.resize, made.network.input.pad_value, made.network.input_assumed) == (
+        "letterbox",
+        114,
+        (),
+    )
+    other = import_onnx.run(tmp_path / "net.onnx", {"h": 16, "w": 16}, None, out)
+    assert other.inputs[0].shape == (1, 3, 16, 16)

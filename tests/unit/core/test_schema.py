@@ -59,7 +59,7 @@ def test_defaults_and_every_kind_of_value() -> None:
         ({"inner": {"size": 1, "rate": True}}, "recipe.inner.rate = True (bool); a number was expected"),
         ({"inner": {}}, "recipe.inner.size is missing; [recipe.inner] needs it"),
         ({"inner": 3}, "recipe.inner is 3 (int); a table was expected: [recipe.inner]"),
-        ({"path": 3}, "recipe.path = 3 (int); a string or nothing was expected"),
+        ({"path": 3}, "recipe.path = 3 (int); a string was expected"),
         ({"kind": "bf61"}, "recipe.kind = 'bf61' (str) (did you mean 'bf16'?); one of 'fp32', 'bf16' was expected"),
         ({"kind": True}, "recipe.kind = True (bool)"),
         ({"shape": 3}, "recipe.shape = 3 (int); a list was expected"),
