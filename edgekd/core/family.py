@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -80,19 +81,31 @@ def constant(family: str, name: str, variable: str) -> Any:
     files = _files(family)
     if name not in files:
         raise UnknownName.among(SINGULAR.get(family, family), name, files)
-    for statement in ast.parse(files[name].read_text(encoding="utf-8")).body:
+    path = files[name]
+    value = _assignments(path, path.stat().st_mtime_ns).get(variable)
+    if value is None:
+        raise AttributeError(f"{path} assigns no {variable}; every member of {family!r} has one")
+    try:
+        return ast.literal_eval(value)
+    except ValueError as err:
+        raise AttributeError(f"{variable} of {path} is not a literal; write its value out") from err
+
+
+@functools.lru_cache(maxsize=256)
+def _assignments(path: Path, modified_ns: int) -> dict[str, ast.expr]:
+    """Return what a file assigns at its top level, by name; parsed once, since a run asks for the same few again."""
+    found: dict[str, ast.expr] = {}
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(statement, ast.Assign):
             targets, value = statement.targets, statement.value
         elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
             targets, value = [statement.target], statement.value
         else:
             continue
-        if any(isinstance(target, ast.Name) and target.id == variable for target in targets):
-            try:
-                return ast.literal_eval(value)
-            except ValueError as err:
-                raise AttributeError(f"{variable} of {files[name]} is not a literal; write its value out") from err
-    raise AttributeError(f"{files[name]} assigns no {variable}; every member of {family!r} has one")
+        for target in targets:
+            if isinstance(target, ast.Name):
+                found.setdefault(target.id, value)
+    return found
 
 
 def load_module(module: str) -> ModuleType:
@@ -148,6 +161,7 @@ def install_command(library: str) -> str:
     return f"pip install {wanted}"
 
 
+@functools.cache  # a run asks dozens of times, and each answer is read from a file
 def version_of(library: str) -> str | None:
     """Return the installed version of a distribution without importing it, or None."""
     try:
